@@ -1,0 +1,136 @@
+"""Every setting, read once from the environment (and `.env`) into one frozen dataclass.
+
+`.env.example` says in a sentence what each is for.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Self
+
+from dotenv import load_dotenv
+
+
+class ConfigError(SystemExit):
+    """A setting is missing or makes no sense; ends the process with one line that names it."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """The settings of one process. Times are in seconds."""
+
+    supabase_url: str
+    supabase_service_role_key: str = field(repr=False)
+    redis_url: str = field(repr=False)
+    pixazo_api_key: str = field(repr=False)
+    supabase_jwt_secret: str = field(default="", repr=False)
+    supabase_publishable_key: str = ""
+    storage_bucket: str = "vton-assets"
+    redis_ssl_cert_reqs: str = "required"
+    pixazo_base_url: str = "https://gateway.pixazo.ai"
+    pixazo_submit_path: str = "/kling-ai-vton/v1/getVirtualTryOnTask"
+    pixazo_status_path: str = "/v2/requests/status/{request_id}"
+    pixazo_person_field: str = "human_image"
+    pixazo_garment_field: str = "cloth_image"
+    pixazo_image_mode: str = "auto"
+    pixazo_first_poll: float = 5.0
+    pixazo_poll_interval: float = 3.0
+    pixazo_allowed_hosts: tuple[str, ...] = ("gateway.pixazo.ai", "gateway.appypie.com")
+    result_allowed_hosts: tuple[str, ...] = ()
+    cors_origins: tuple[str, ...] = ()
+    session_deadline: float = 600.0
+    worker_concurrency: int = 100
+    log_level: str = "INFO"
+    demo_email: str = ""
+    demo_password: str = field(default="", repr=False)
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """Read the settings from `environ`, or from the process and its `.env` file.
+
+        Raises ConfigError, which names the setting, when one is missing or malformed.
+        """
+        if environ is None:
+            load_dotenv()
+            environ = os.environ
+        read = _Reader(environ)
+        return cls(
+            supabase_url=read.url("SUPABASE_URL"),
+            supabase_service_role_key=read.required("SUPABASE_SERVICE_ROLE_KEY"),
+            supabase_jwt_secret=read.text("SUPABASE_JWT_SECRET", cls.supabase_jwt_secret),
+            supabase_publishable_key=read.text("SUPABASE_PUBLISHABLE_KEY", ""),
+            storage_bucket=read.text("STORAGE_BUCKET", cls.storage_bucket),
+            redis_url=read.required("REDIS_URL"),
+            redis_ssl_cert_reqs=read.choice(
+                "REDIS_SSL_CERT_REQS", cls.redis_ssl_cert_reqs, ("required", "none")
+            ),
+            pixazo_api_key=read.required("PIXAZO_API_KEY"),
+            pixazo_base_url=read.url("PIXAZO_BASE_URL", cls.pixazo_base_url),
+            pixazo_submit_path=read.text("PIXAZO_SUBMIT_PATH", cls.pixazo_submit_path),
+            pixazo_status_path=read.text("PIXAZO_STATUS_PATH", cls.pixazo_status_path),
+            pixazo_person_field=read.text("PIXAZO_PERSON_FIELD", cls.pixazo_person_field),
+            pixazo_garment_field=read.text("PIXAZO_GARMENT_FIELD", cls.pixazo_garment_field),
+            pixazo_image_mode=read.choice(
+                "PIXAZO_IMAGE_MODE", cls.pixazo_image_mode, ("auto", "url", "base64")
+            ),
+            pixazo_first_poll=read.seconds("PIXAZO_FIRST_POLL", cls.pixazo_first_poll),
+            pixazo_poll_interval=read.seconds("PIXAZO_POLL_INTERVAL", cls.pixazo_poll_interval),
+            pixazo_allowed_hosts=read.items("PIXAZO_ALLOWED_HOSTS", cls.pixazo_allowed_hosts),
+            result_allowed_hosts=read.items("RESULT_ALLOWED_HOSTS", cls.result_allowed_hosts),
+            cors_origins=read.items("CORS_ORIGINS", cls.cors_origins),
+            session_deadline=read.seconds("SESSION_DEADLINE", cls.session_deadline),
+            worker_concurrency=read.count("WORKER_CONCURRENCY", cls.worker_concurrency),
+            log_level=read.choice(
+                "LOG_LEVEL", cls.log_level, ("DEBUG", "INFO", "WARNING", "ERROR")
+            ),
+            demo_email=read.text("DEMO_EMAIL", cls.demo_email),
+            demo_password=read.text("DEMO_PASSWORD", cls.demo_password),
+        )
+
+
+class _Reader:
+    """Reads one environment; an empty variable counts as not set."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+
+    def text(self, name: str, default: str) -> str:
+        return self._environ.get(name, "").strip() or default
+
+    def required(self, name: str) -> str:
+        value = self.text(name, "")
+        if not value:
+            raise ConfigError(f"{name} is not set; .env.example says what it is for.")
+        return value
+
+    def url(self, name: str, default: str = "") -> str:
+        value = self.text(name, default) if default else self.required(name)
+        if not value.startswith(("http://", "https://")):
+            raise ConfigError(f"{name} must be an http(s) URL, not {value!r}.")
+        return value.rstrip("/")
+
+    def choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
+        value = self.text(name, default)
+        if value not in choices:
+            raise ConfigError(f"{name} must be one of {', '.join(choices)}, not {value!r}.")
+        return value
+
+    def items(self, name: str, default: tuple[str, ...]) -> tuple[str, ...]:
+        text = self._environ.get(name, "")
+        return tuple(item.strip() for item in text.split(",") if item.strip()) or default
+
+    def seconds(self, name: str, default: float) -> float:
+        text = self.text(name, str(default))
+        try:
+            value = float(text)
+        except ValueError:
+            value = -1.0
+        if not 0 < value < 1e6:
+            raise ConfigError(f"{name} must be a positive number of seconds, not {text!r}.")
+        return value
+
+    def count(self, name: str, default: int) -> int:
+        text = self.text(name, str(default))
+        if not text.isascii() or not text.isdigit() or not 0 < int(text) <= 10_000:
+            raise ConfigError(f"{name} must be a whole number from 1 to 10000, not {text!r}.")
+        return int(text)

@@ -1,0 +1,118 @@
+"""Who and what the tests act with: users, the simulator's controls, pictures."""
+
+import os
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import requests
+from PIL import Image
+
+from config import Config
+from vton.local.stack import Ports
+
+ROOT = Path(__file__).parents[1]
+PATIENCE = 20.0
+"""Seconds until something that should have happened did not."""
+
+
+def free_ports() -> Ports:
+    """Four loopback ports that nothing listens on."""
+    sockets = [socket.socket() for _ in range(4)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return Ports(*ports)
+
+
+def clean_environ(**settings: str) -> dict[str, str]:
+    """This environment without anybody's own settings."""
+    names = {field.name.upper() for field in fields(Config)} | {"PORT", "WEB_CONCURRENCY"}
+    kept = {name: value for name, value in os.environ.items() if name not in names}
+    return {**kept, "PYTHON_DOTENV_DISABLED": "1", **settings}
+
+
+class Simulator:
+    """The simulator's control panel."""
+
+    def __init__(self, url: str) -> None:
+        self._url = f"{url}/_simulator"
+
+    def change(self, **settings: Any) -> None:
+        """Change settings: delay, contract, garment_field, result_format, faults."""
+        response = requests.put(f"{self._url}/settings", json=settings, timeout=5)
+        assert response.ok, response.text
+
+    def submits(self) -> list[dict[str, Any]]:
+        """The books: every submit received since the reset."""
+        answer = requests.get(f"{self._url}/submits", timeout=5).json()
+        found: list[dict[str, Any]] = answer["submits"] if isinstance(answer, dict) else answer
+        return found
+
+    def reset(self) -> None:
+        """Forget everything, and answer at once again."""
+        requests.post(f"{self._url}/reset", timeout=5).raise_for_status()
+
+
+@dataclass
+class User:
+    """Somebody who is signed in, and what they see of the API."""
+
+    id: str
+    token: str
+    base_url: str
+
+    def call(self, method: str, path: str, **options: Any) -> requests.Response:
+        """Call the API as this user."""
+        headers = {"Authorization": f"Bearer {self.token}", **options.pop("headers", {})}
+        url = path if path.startswith("http") else self.base_url + path
+        return requests.request(method, url, headers=headers, timeout=30, **options)
+
+    def start(self, garment_id: str, photo: bytes | None = None) -> str:
+        """Start a try-on; its session's id."""
+        files = {"userImage": ("me.jpg", photo or jpeg(), "image/jpeg")}
+        form = {"garmentId": garment_id}
+        response = self.call("POST", "/api/try-on", files=files, data=form)
+        assert response.status_code == 202, response.text
+        session_id: str = response.json()["data"]["sessionId"]
+        return session_id
+
+    def status(self, session_id: str) -> dict[str, Any]:
+        """One look at a session."""
+        response = self.call("GET", f"/api/try-on/{session_id}/status")
+        assert response.status_code == 200, response.text
+        data: dict[str, Any] = response.json()["data"]
+        return data
+
+    def wait(self, session_id: str, *statuses: str) -> dict[str, Any]:
+        """Look until the session has one of the statuses (by default: until it ended)."""
+        wanted = statuses or ("success", "failed")
+        return until(lambda: (seen := self.status(session_id))["status"] in wanted and seen)
+
+
+def until(look: Callable[[], Any]) -> Any:
+    """Look again and again until there is something to see."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        if seen := look():
+            return seen
+        time.sleep(0.03)
+    raise AssertionError("it did not happen")
+
+
+def jpeg(width: int = 400, height: int = 600, **options: Any) -> bytes:
+    """A photo of those pixels."""
+    return encoded(Image.linear_gradient("L").resize((width, height)).convert("RGB"), **options)
+
+
+def encoded(image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
+    """A picture as a file's bytes."""
+    output = BytesIO()
+    image.save(output, kind, **options)
+    return output.getvalue()

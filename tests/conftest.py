@@ -1,0 +1,81 @@
+"""One whole stack for each pytest worker: PostgreSQL, Valkey, gateway, simulator, web, worker."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+import requests
+from actors import Simulator, User, clean_environ, free_ports
+from redis import Redis
+
+from vton.local.stack import Stack
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The running service on real parts; the simulator answers at once unless told otherwise."""
+    environ = clean_environ(PIXAZO_FIRST_POLL="0.05", PIXAZO_POLL_INTERVAL="0.1")
+    running = Stack(
+        environ, tmp_path_factory.mktemp("stack"), free_ports(), simulator_delay=0, quiet=True
+    )
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture
+def simulator(stack: Stack) -> Iterator[Simulator]:
+    """The simulator, reset before and after."""
+    control = Simulator(stack.pixazo_url)
+    control.reset()
+    yield control
+    control.reset()
+
+
+@pytest.fixture
+def sign_up(stack: Stack) -> Callable[[], User]:
+    """Make a new user."""
+
+    def make() -> User:
+        settings = stack.child_environ
+        response = requests.post(
+            f"{settings['SUPABASE_URL']}/auth/v1/signup",
+            json={"email": f"{uuid4().hex}@example.com", "password": "correct horse"},
+            headers={"apikey": settings["SUPABASE_PUBLISHABLE_KEY"]},
+            timeout=10,
+        )
+        answer = response.json()
+        return User(answer["user"]["id"], answer["access_token"], stack.web_url)
+
+    return make
+
+
+@pytest.fixture
+def user(sign_up: Callable[[], User]) -> User:
+    """A new user."""
+    return sign_up()
+
+
+@pytest.fixture(scope="session")
+def garment_id(stack: Stack) -> str:
+    """One of the sample garments."""
+    found: str = requests.get(f"{stack.web_url}/api/garments", timeout=10).json()["data"][0]["id"]
+    return found
+
+
+@pytest.fixture
+def database(stack: Stack) -> Iterator[psycopg.Connection[Any]]:
+    """The database as its owner; what is done in it is seen by everybody."""
+    with psycopg.connect(stack.database_url, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def redis(stack: Stack) -> Iterator[Redis]:
+    """The Redis of the stack."""
+    with Redis.from_url(stack.child_environ["REDIS_URL"]) as client:
+        yield client

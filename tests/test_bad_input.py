@@ -1,0 +1,172 @@
+"""Wrong, missing, huge and foreign input: the envelope, the right status, nothing left behind."""
+
+import socket
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+import requests
+from actors import Simulator, User, encoded, jpeg
+from PIL import Image
+from redis import Redis
+
+from vton.local.stack import Stack
+
+MEGABYTE = 1024 * 1024
+PHOTO = ("a.jpg", jpeg())
+
+BAD_POSTS: dict[str, tuple[int, str, dict[str, Any]]] = {
+    "nothing": (422, "invalid_fields", {}),
+    "json": (422, "invalid_fields", {"json": {"garmentId": "x"}}),
+    "no photo": (422, "invalid_fields", {"data": {"garmentId": "GARMENT"}}),
+    "no garment": (422, "invalid_fields", {"files": {"userImage": PHOTO}}),
+    "a garment that is no UUID": (
+        422, "invalid_fields", {"files": {"userImage": PHOTO}, "data": {"garmentId": "1; drop"}},
+    ),
+    "an unknown garment": (
+        422, "invalid_fields",
+        {"files": {"userImage": PHOTO}, "data": {"garmentId": str(uuid4())}},
+    ),
+    "two photos": (
+        422, "invalid_fields",
+        {"files": [("userImage", PHOTO), ("userImage", PHOTO)], "data": {"garmentId": "GARMENT"}},
+    ),
+    "another file": (
+        422, "invalid_fields",
+        {"files": {"userImage": PHOTO, "more": PHOTO}, "data": {"garmentId": "GARMENT"}},
+    ),
+    "a photo as text": (
+        422, "invalid_fields", {"data": {"userImage": "x", "garmentId": "GARMENT"}},
+    ),
+    "an empty file": (
+        422, "invalid_fields",
+        {"files": {"userImage": ("a.jpg", b"")}, "data": {"garmentId": "GARMENT"}},
+    ),
+    "text": (
+        415, "photo_unsupported",
+        {"files": {"userImage": ("a.jpg", b"hello")}, "data": {"garmentId": "GARMENT"}},
+    ),
+    "a GIF": (
+        415, "photo_unsupported",
+        {
+            "files": {"userImage": ("a.jpg", encoded(Image.new("L", (400, 400)), "GIF"))},
+            "data": {"garmentId": "GARMENT"},
+        },
+    ),
+    "a truncated JPEG": (
+        422, "photo_unreadable",
+        {"files": {"userImage": ("a.jpg", jpeg()[:2000])}, "data": {"garmentId": "GARMENT"}},
+    ),
+    "299 pixels": (
+        422, "photo_too_small",
+        {"files": {"userImage": ("a.jpg", jpeg(299, 600))}, "data": {"garmentId": "GARMENT"}},
+    ),
+    "10 MB and a byte": (
+        413, "photo_too_large",
+        {
+            "files": {"userImage": ("a.jpg", jpeg() + bytes(10 * MEGABYTE))},
+            "data": {"garmentId": "GARMENT"},
+        },
+    ),
+    "11 MB": (
+        413, "photo_too_large",
+        {"files": {"userImage": ("a.jpg", bytes(11 * MEGABYTE))}, "data": {"garmentId": "GARMENT"}},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD_POSTS)
+def test_a_bad_post_is_refused_and_leaves_nothing(
+    name: str,
+    user: User,
+    garment_id: str,
+    simulator: Simulator,
+    database: psycopg.Connection[Any],
+    redis: Redis,
+) -> None:
+    status, code, request = BAD_POSTS[name]
+    form = {k: garment_id if v == "GARMENT" else v for k, v in request.get("data", {}).items()}
+
+    response = user.call("POST", "/api/try-on", **{**request, "data": form or None})
+
+    assert response.status_code == status, response.text
+    assert_envelope(response, code)
+    left = database.execute(
+        "select (select count(*) from try_on_history where user_id = %(id)s),"
+        " (select count(*) from storage.objects where name like '%%' || %(id)s || '%%')",
+        {"id": user.id},
+    ).fetchone()
+    assert left == (0, 0)
+    assert redis.llen("rq:queue:try-on") == 0
+    assert simulator.submits() == []
+
+
+def test_wrong_fields_are_named(user: User) -> None:
+    response = user.call("POST", "/api/try-on", data={"garmentId": "shirt"})
+
+    assert response.json()["errors"] == {"garmentId": ["Not a garment id (a UUID)."]}
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("limit=0", "limit"),
+        ("limit=101", "limit"),
+        ("limit=ten", "limit"),
+        ("cursor=x", "cursor"),
+        ("cursor=MjAyNi0wMS0wMXxub3QtYS11dWlk", "cursor"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/api/try-on/history", "/api/garments"])
+def test_wrong_pages_are_refused(user: User, path: str, query: str, field: str) -> None:
+    response = user.call("GET", f"{path}?{query}")
+
+    assert response.status_code == 422
+    assert_envelope(response, "invalid_fields")
+    assert field in response.json()["errors"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/nowhere", 404, "not_found"),
+        ("GET", "/api/try-on/not-a-uuid/status", 404, "not_found"),
+        ("GET", f"/api/try-on/{uuid4()}/status", 404, "session_not_found"),
+        ("DELETE", f"/api/try-on/{uuid4()}", 404, "session_not_found"),
+        ("PUT", "/api/try-on", 405, "method_not_allowed"),
+        ("POST", "/api/garments", 405, "method_not_allowed"),
+        ("POST", "/", 405, "method_not_allowed"),
+    ],
+)
+def test_wrong_addresses_and_methods_have_the_envelope(
+    user: User, method: str, path: str, status: int, code: str
+) -> None:
+    response = user.call(method, path)
+
+    assert response.status_code == status
+    assert_envelope(response, code)
+
+
+def test_a_huge_body_is_refused_before_it_is_sent(stack: Stack, user: User) -> None:
+    head = (
+        f"POST /api/try-on HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {user.token}\r\n"
+        "Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 999999999\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", stack.ports.web), timeout=10) as connection:
+        connection.sendall(head.encode())
+        answer = connection.recv(65536)
+
+    assert answer.startswith(b"HTTP/1.1 413")
+
+
+def assert_envelope(response: requests.Response, code: str) -> None:
+    """An error is in the one shape, and its request id is in the header too."""
+    body = response.json()
+    assert body["success"] is False
+    assert body["code"] == code
+    assert set(body) - {"errors"} == {
+        "success", "message", "code", "hint", "retryable", "request_id"
+    }  # fmt: skip
+    assert body["request_id"] == response.headers["X-Request-ID"]
+    assert response.headers["Content-Type"] == "application/json"

@@ -1,0 +1,1 @@
+"""Single-item virtual try-on: a photo and a garment become a picture."""

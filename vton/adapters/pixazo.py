@@ -1,0 +1,395 @@
+"""The Pixazo Kolors Virtual Try-On API: two contracts behind one submit path.
+
+- v2, documented for this model since 2026-04: the submit answers 202 with `request_id` and
+  `polling_url`; the status is `GET /v2/requests/status/{request_id}`.
+- legacy, Kling's own envelope: the submit answers `{code, message, request_id, data}`, where
+  `data.task_id` is the task and `request_id` is not; the status is a POST of the task id.
+
+Which one it is, the submit's answer tells. A submit is paid and has no idempotency key, so
+it is never repeated unless it was provably not accepted.
+"""
+
+import base64
+import ipaddress
+import logging
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+
+from vton.errors import Problem
+from vton.imaging import verify_result
+from vton.tryon.model import ProviderTask
+from vton.tryon.ports import Later, Never, Pictures, Progress
+
+logger = logging.getLogger(__name__)
+
+KEY_HEADER = "Ocp-Apim-Subscription-Key"
+LEGACY_STATUS_PATH = "/kling-ai-polling/v1/getVirtualTryOnStatus"
+GARMENT_FIELDS = ("cloth_image", "image_tail")
+"""The vendor's pages name the garment's field both ways; the other one is tried once."""
+SUBMIT_TIMEOUT = (5.0, 15.0)
+LOOK_TIMEOUT = (5.0, 10.0)
+FETCH_TIMEOUT = (5.0, 10.0)
+"""Seconds to connect, and between two reads."""
+FETCH_SECONDS = 60.0
+"""How long a whole download may take."""
+MAX_RESULT_BYTES = 20 * 1024 * 1024
+MAX_REDIRECTS = 3
+
+_RUNNING = frozenset(
+    [
+        "queued",
+        "in_queue",
+        "submitted",
+        "pending",
+        "starting",
+        "created",
+        "accepted",
+        "waiting",
+        "processing",
+        "in_progress",
+        "running",
+    ]
+)
+_DONE = frozenset(["completed", "complete", "succeed", "succeeded", "success", "done", "ready"])
+_FAILED = frozenset(
+    [
+        "failed",
+        "fail",
+        "failure",
+        "error",
+        "cancelled",
+        "canceled",
+        "rejected",
+        "expired",
+        "timeout",
+    ]
+)
+_BILLING_CODES = frozenset({1100, 1101, 1102, 1304})
+"""Kling's codes that come as 429 and are about the account, not about the rate."""
+_POLICY_CODES = frozenset({1300, 1301})
+"""Kling's codes for a picture that its policy refuses."""
+
+
+@dataclass(frozen=True, slots=True)
+class PixazoSettings:
+    """Where the API is and what it is sent; see `.env.example`."""
+
+    api_key: str
+    base_url: str
+    submit_path: str
+    status_path: str
+    person_field: str
+    garment_field: str
+    send_urls: bool
+    allowed_hosts: frozenset[str]
+    result_hosts: frozenset[str]
+
+
+class Pixazo:
+    """Implements `vton.tryon.ports.Provider`. Safe to share between threads."""
+
+    def __init__(self, settings: PixazoSettings, pictures: Pictures, connections: int) -> None:
+        self._settings = settings
+        self._pictures = pictures
+        base_host = urlsplit(settings.base_url).hostname or ""
+        self._key_hosts = settings.allowed_hosts | {base_host}
+        self._http = requests.Session()
+        self._http.mount("https://", HTTPAdapter(pool_maxsize=connections))
+        self._http.mount("http://", HTTPAdapter(pool_maxsize=connections))
+
+    # -- submit --------------------------------------------------------------------------
+
+    def submit(self, person: str, garment: str) -> ProviderTask:
+        person_image, garment_image = self._image(person), self._image(garment)
+        fields = self._settings.garment_field.split(",")
+        response = self._post_task(person_image, garment_image, fields)
+        other = self._other_garment_field(fields)
+        if other and _is_about_the_garment_field(response):
+            logger.warning("the provider refused %s; trying %s", fields[0], other)
+            response = self._post_task(person_image, garment_image, [other])
+        return self._accepted(response)
+
+    def _image(self, reference: str) -> str:
+        """A URL the provider can open, or raw base64 where it could not open ours."""
+        if self._settings.send_urls:
+            signed = self._pictures.sign([reference]).get(reference)
+            if signed is None:
+                raise Never("interrupted", f"no object {reference}")
+            return signed.url
+        is_url = reference.startswith("https://")
+        data = self._download(reference) if is_url else self._pictures.get(reference)
+        return base64.b64encode(data).decode()
+
+    def _post_task(self, person: str, garment: str, fields: list[str]) -> requests.Response:
+        body = {self._settings.person_field: person, **dict.fromkeys(fields, garment)}
+        url = self._settings.base_url + self._settings.submit_path
+        try:
+            return self._http.post(
+                url, json=body, headers=self._headers(url), timeout=SUBMIT_TIMEOUT,
+                allow_redirects=False,
+            )  # fmt: skip
+        except requests.ConnectionError as error:
+            if _was_not_sent(error):
+                raise Later("the provider could not be reached") from None
+            raise Never("provider_uncertain", "connection cut during the submit") from None
+        except requests.RequestException as error:
+            raise Never("provider_uncertain", f"submit: {type(error).__name__}") from None
+
+    def _other_garment_field(self, fields: list[str]) -> str | None:
+        known = [field for field in GARMENT_FIELDS if field not in fields]
+        return known[0] if len(known) == 1 else None
+
+    def _accepted(self, response: requests.Response) -> ProviderTask:
+        """The task of an accepted submit; raises what a refusal means."""
+        status, body = response.status_code, _json(response)
+        if status not in (200, 201, 202):
+            raise _refusal(response, body)
+        if _kling_code(body):
+            raise _kling_refusal(body)
+        if task := _legacy_task_id(body):
+            return ProviderTask(task, None)
+        request_id = next(
+            (body[name] for name in ("request_id", "requestId", "id") if body.get(name)), None
+        )
+        if not isinstance(request_id, str | int):
+            raise Never("provider_uncertain", f"submit answered {sorted(body)}")
+        return ProviderTask(str(request_id), self._status_url(body, str(request_id)))
+
+    def _status_url(self, body: Mapping[str, Any], request_id: str) -> str:
+        """The vendor's polling URL where it may be given the key, else our own."""
+        url = body.get("polling_url")
+        if isinstance(url, str) and self._may_have_key(url):
+            return url
+        path = self._settings.status_path.replace("{request_id}", request_id)
+        return self._settings.base_url + path
+
+    # -- status --------------------------------------------------------------------------
+
+    def look(self, task: ProviderTask) -> Progress:
+        try:
+            response = self._ask(task)
+        except requests.RequestException as error:
+            raise Later(f"status: {type(error).__name__}") from None
+        body = _json(response)
+        if not body:  # an HTML challenge or error page says nothing about the task
+            raise Later(f"status answered {response.status_code} without JSON")
+        if response.status_code in (401, 402, 403):
+            raise Never("provider_unavailable", f"status answered {response.status_code}")
+        if response.status_code != 200:
+            raise Later(f"status answered {response.status_code}", _retry_after(response))
+        return _progress(body)
+
+    def _ask(self, task: ProviderTask) -> requests.Response:
+        url = task.status_url or self._settings.base_url + LEGACY_STATUS_PATH
+        if not self._may_have_key(url):
+            raise Never("provider_failed", "the polling URL is not the provider's")
+        common: dict[str, Any] = {
+            "headers": self._headers(url), "timeout": LOOK_TIMEOUT, "allow_redirects": False
+        }  # fmt: skip
+        if task.status_url is None:
+            return self._http.post(url, json={"task_id": task.id}, **common)
+        return self._http.get(url, **common)
+
+    # -- result --------------------------------------------------------------------------
+
+    def fetch(self, url: str) -> bytes:
+        data = self._download(url)
+        try:
+            return verify_result(data)
+        except Problem as problem:
+            raise Never("result_unusable", f"the result is no picture: {problem}") from None
+
+    def _download(self, url: str) -> bytes:
+        """Return what is behind a URL, without ever sending it the key."""
+        ends_at = time.monotonic() + FETCH_SECONDS
+        for _ in range(MAX_REDIRECTS + 1):
+            self._check_result_url(url)
+            try:
+                with requests.get(
+                    url, stream=True, timeout=FETCH_TIMEOUT, allow_redirects=False
+                ) as response:
+                    if response.is_redirect:
+                        url = urljoin(url, response.headers["Location"])
+                        continue
+                    if response.status_code != 200:
+                        raise Later(f"download answered {response.status_code}")
+                    return b"".join(_bounded(response, ends_at))
+            except requests.RequestException as error:
+                raise Later(f"download: {type(error).__name__}") from None
+        raise Never("result_unusable", "too many redirects")
+
+    def _check_result_url(self, url: str) -> None:
+        """A result comes over https from a public address, or from a host that is listed."""
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        if host in self._settings.result_hosts and parts.scheme in ("http", "https"):
+            return
+        if self._settings.result_hosts or parts.scheme != "https" or not _is_public(host):
+            raise Never("result_unusable", f"a result is not fetched from {host!r}")
+
+    # -- the key -------------------------------------------------------------------------
+
+    def _may_have_key(self, url: str) -> bool:
+        parts = urlsplit(url)
+        base = urlsplit(self._settings.base_url)
+        return parts.hostname in self._key_hosts and parts.scheme in ("https", base.scheme)
+
+    def _headers(self, url: str) -> dict[str, str]:
+        if not self._may_have_key(url):
+            raise Never("provider_unavailable", "the key is not sent to an unlisted host")
+        return {KEY_HEADER: self._settings.api_key, "Accept": "application/json"}
+
+
+def _was_not_sent(error: requests.ConnectionError) -> bool:
+    """Whether the connection was never made, so that nothing can have been accepted."""
+    reason = getattr(error.args[0] if error.args else None, "reason", None)
+    return isinstance(reason, NewConnectionError | ConnectTimeoutError)
+
+
+def _json(response: requests.Response) -> dict[str, Any]:
+    """The JSON object of an answer, or an empty one where it has none."""
+    try:
+        body = response.json()
+    except requests.RequestException:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _kling_code(body: Mapping[str, Any]) -> int:
+    """Kling's service code; 0 where there is none or all is well."""
+    code = body.get("code")
+    return int(code) if isinstance(code, int | str) and str(code).lstrip("-").isdigit() else 0
+
+
+def _legacy_task_id(body: Mapping[str, Any]) -> str | None:
+    """The `task_id` of the legacy envelope; its `request_id` is only a trace id."""
+    data = body.get("data")
+    task_id = (data if isinstance(data, dict) else body).get("task_id")
+    return str(task_id) if task_id else None
+
+
+def _error_text(response: requests.Response, body: Mapping[str, Any]) -> str:
+    """What the provider says of an error, for the log."""
+    error = body.get("error")
+    if isinstance(error, dict):
+        error = error.get("message")
+    text = error or body.get("message") or body.get("detail") or response.reason
+    return f"{response.status_code} {str(text)[:200]!r}"
+
+
+def _is_about_the_garment_field(response: requests.Response) -> bool:
+    """Whether a validation error names the garment's field, or no field at all."""
+    if response.status_code not in (400, 422):
+        return False
+    body = _json(response)
+    if _kling_code(body) in _POLICY_CODES:
+        return False
+    text = response.text[:2000]
+    if any(field in text for field in GARMENT_FIELDS):
+        return True
+    about_else = ("not found", "human_image", "format", "size", "resolution", "pixel", "base64")
+    return not any(word in text.lower() for word in about_else)
+
+
+def _refusal(response: requests.Response, body: Mapping[str, Any]) -> Later | Never:
+    """What a submit's answer other than 2xx means."""
+    status, text = response.status_code, _error_text(response, body)
+    if _kling_code(body) in _BILLING_CODES or status in (401, 402, 403, 404):
+        logger.error("the provider does not take our submits: %s", text)
+        return Never("provider_unavailable", text)
+    if status == 429:
+        return Later(text, _retry_after(response))
+    if status == 503:
+        return Later(text, _retry_after(response))
+    if status in (400, 413, 422):
+        return Never("photo_rejected", text)
+    return Never("provider_uncertain", text)
+
+
+def _kling_refusal(body: Mapping[str, Any]) -> Later | Never:
+    """What Kling's service code in an answer with status 200 means."""
+    code = _kling_code(body)
+    text = f"code {code} {str(body.get('message'))[:200]!r}"
+    if code in (1302, 1303, 5001):
+        return Later(text)
+    if code in (1200, 1201) or code in _POLICY_CODES:
+        return Never("photo_rejected", text)
+    if code >= 5000:
+        return Never("provider_uncertain", text)
+    logger.error("the provider does not take our submits: %s", text)
+    return Never("provider_unavailable", text)
+
+
+def _retry_after(response: requests.Response) -> float | None:
+    """`Retry-After` in seconds, at most two minutes; its date form is not used here."""
+    value = response.headers.get("Retry-After", "")
+    return min(float(value), 120.0) if value.isascii() and value.isdigit() else None
+
+
+def _progress(body: Mapping[str, Any]) -> Progress:
+    """Read a status of either contract. An unknown word with a picture is done."""
+    data = body.get("data")
+    inner = data if isinstance(data, dict) else body
+    words = (body.get("status"), inner.get("status"), inner.get("task_status"))
+    word = next((str(word).lower() for word in words if word), "")
+    url = _result_url(body)
+    if word in _FAILED:
+        reason = body.get("error") or inner.get("task_status_msg") or body.get("message")
+        logger.warning("the provider's task failed: %s %r", word, str(reason)[:200])
+        return Progress(failure="provider_failed")
+    if word in _DONE and url is None:
+        return Progress(failure="result_unusable")
+    if word not in _RUNNING and word not in _DONE:
+        logger.warning("the provider's status %r is not known", word[:40])
+    return Progress(result_url=url) if word not in _RUNNING else Progress()
+
+
+def _result_url(body: Mapping[str, Any]) -> str | None:
+    """The picture's URL, wherever a contract or a sibling model puts it; never an echoed input."""
+    for holder in (body.get("output"), body.get("result"), body.get("data"), body):
+        if isinstance(holder, dict):
+            holder = {**holder, **(holder.get("task_result") or {})}
+            for name in ("media_url", "media_urls", "images", "image_url", "imageUrl", "url"):
+                if url := _first_url(holder.get(name)):
+                    return url
+        elif url := _first_url(holder):
+            return url
+    return None
+
+
+def _first_url(value: object) -> str | None:
+    """A URL given as a string, or as the first of a list of strings or of `{url}`."""
+    if isinstance(value, list):
+        value = value[0] if value else None
+    if isinstance(value, dict):
+        value = value.get("url")
+    return value if isinstance(value, str) and value.startswith(("https://", "http://")) else None
+
+
+def _bounded(response: requests.Response, ends_at: float) -> Iterator[bytes]:
+    """The body's chunks; a read timeout alone does not bound a drip of single bytes."""
+    size = 0
+    for chunk in response.iter_content(64 * 1024):
+        size += len(chunk)
+        if size > MAX_RESULT_BYTES:
+            raise Never("result_unusable", f"larger than {MAX_RESULT_BYTES} bytes")
+        if time.monotonic() > ends_at:
+            raise Later(f"the download took longer than {FETCH_SECONDS:g} s")
+        yield chunk
+
+
+def _is_public(host: str) -> bool:
+    """Whether every address of a host is a public one."""
+    try:
+        found = socket.getaddrinfo(host, 443, type=socket.SOCK_STREAM)
+    except OSError:
+        return False
+    return bool(found) and all(ipaddress.ip_address(info[4][0]).is_global for info in found)

@@ -1,0 +1,77 @@
+"""The Supabase client: how it is made, and what its errors mean."""
+
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+from postgrest import APIError
+from storage3.exceptions import StorageApiError
+
+from supabase import Client, ClientOptions, create_client
+from vton.errors import Unavailable
+
+logger = logging.getLogger(__name__)
+
+TIMEOUT = httpx.Timeout(10, connect=3, pool=30)
+"""Seconds to wait for an answer, for a connection, and for one of the pool to be free."""
+KEEPALIVE_SECONDS = 20
+"""An idle connection is dropped before the server's side (60 s and more) drops it."""
+
+_SQLSTATE = re.compile(r"[0-9A-Z]{5}")
+_SQLSTATE_AWAY = ("08", "53", "57", "58", "XX")
+"""Classes of https://www.postgresql.org/docs/current/errcodes-appendix.html that are not about
+the statement: connection, resources, operator intervention, system and internal errors."""
+
+
+def connect_supabase(url: str, service_key: str, connections: int) -> Client:
+    """Return a client with the service key, for one process and all of its threads.
+
+    It must be made after a fork: an inherited connection may answer with another process's
+    rows. It speaks HTTP/1.1, since httpx's HTTP/2 is not thread-safe, never retries by
+    itself, and must never sign a user in, whose token would replace the service key.
+    """
+    limits = httpx.Limits(
+        max_connections=connections,
+        max_keepalive_connections=connections,
+        keepalive_expiry=KEEPALIVE_SECONDS,
+    )
+    options = ClientOptions(
+        httpx_client=httpx.Client(http2=False, timeout=TIMEOUT, limits=limits),
+        auto_refresh_token=False,
+        persist_session=False,
+        postgrest_client_retry=False,
+    )
+    return create_client(url, service_key, options)
+
+
+@contextmanager
+def unavailable_when_away() -> Iterator[None]:
+    """Turn what says that Supabase is away, or does not let us in, into Unavailable."""
+    try:
+        yield
+    except httpx.HTTPError as error:
+        logger.warning("Supabase is away: %s", type(error).__name__)
+        raise Unavailable from None
+    except APIError as error:
+        if _about_the_statement(error.code or ""):
+            raise
+        logger.warning("Supabase is away: code=%s", error.code)
+        raise Unavailable from None
+    except StorageApiError as error:
+        if str(error.status) in ("400", "404", "409", "413"):
+            raise
+        logger.warning("Supabase storage is away: status=%s", error.status)
+        raise Unavailable from None
+
+
+def _about_the_statement(code: str) -> bool:
+    """Whether PostgREST's error is about what we asked, and not about its own state.
+
+    PGRST000 to PGRST003 say that it has no database connection; a number is the HTTP status of
+    an answer that did not come from PostgREST at all.
+    """
+    if code.startswith("PGRST"):
+        return not code.startswith("PGRST00")
+    return bool(_SQLSTATE.fullmatch(code)) and not code.startswith(_SQLSTATE_AWAY)

@@ -1,0 +1,1 @@
+"""The page that shows what the service does, and the JavaScript client it uses."""

@@ -1,0 +1,127 @@
+"""Every failure a client can be told about: its status, code and words, in one catalogue."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of failure.
+
+    `status` is the HTTP status of a request that fails so, or 200 for a try-on that failed
+    after it was accepted. `message` is for people, `hint` says what to do, `retryable`
+    whether the same request can succeed later.
+    """
+
+    status: int
+    message: str
+    hint: str
+    retryable: bool = False
+
+
+CATALOGUE: Mapping[str, Kind] = {
+    # -- requests ------------------------------------------------------------------------
+    "bad_request": Kind(
+        400, "The request could not be understood.", "Compare it with docs/api.md."
+    ),
+    "token_missing": Kind(
+        401, "Please sign in.", "Send the Supabase access token as 'Authorization: Bearer …'."
+    ),
+    "token_expired": Kind(
+        401, "Your session has expired.", "Refresh the Supabase session and send the new token."
+    ),
+    "token_invalid": Kind(
+        401, "The access token is not valid.", "Sign in again with this project's Supabase Auth."
+    ),
+    "not_found": Kind(404, "There is nothing at this address.", "Check the URL."),
+    "session_not_found": Kind(
+        404, "Session not found.", "It may have been deleted; see GET /api/try-on/history."
+    ),
+    "method_not_allowed": Kind(
+        405, "This address does not take that method.", "See the Allow header."
+    ),
+    "not_acceptable": Kind(406, "That form of answer is not available.", "Accept JSON."),
+    "photo_too_large": Kind(
+        413, "The photo is larger than 10 MB.", "Send a smaller photo; 2048 px a side is plenty."
+    ),
+    "photo_unsupported": Kind(
+        415, "The file is not a picture that can be used.", "Send a JPEG, PNG or WebP photo."
+    ),
+    "photo_unreadable": Kind(
+        422, "The photo is damaged or incomplete.", "Send the original file once more."
+    ),
+    "photo_too_small": Kind(
+        422, "The photo is too small.", "Each side must be at least 300 pixels."
+    ),
+    "photo_too_many_pixels": Kind(
+        422, "The photo has too many pixels.", "Send at most 40 megapixels."
+    ),
+    "invalid_fields": Kind(422, "Some fields are wrong.", "See 'errors' for which, and why."),
+    "internal": Kind(
+        500, "Something went wrong on our side.", "Try again; quote the request id if it stays.",
+        retryable=True,
+    ),
+    "unavailable": Kind(
+        503, "The service is briefly unavailable.", "Try again in a few seconds.", retryable=True
+    ),
+    "keys_unavailable": Kind(
+        503, "Sign-in cannot be checked at the moment.", "Try again in a few seconds.",
+        retryable=True,
+    ),
+    # -- try-ons that were accepted and failed later -------------------------------------
+    "photo_rejected": Kind(
+        200,
+        "The photo could not be used for a try-on.",
+        "Use a bright photo that shows one person from the front, from head to hips.",
+    ),
+    "garment_missing": Kind(
+        200, "The garment is no longer available.", "Pick another garment."
+    ),
+    "provider_failed": Kind(
+        200, "The try-on did not work out.", "Try again, or use another photo.", retryable=True
+    ),
+    "provider_unavailable": Kind(
+        200, "The try-on service is not available at the moment.", "Try again later.",
+        retryable=True,
+    ),
+    "provider_uncertain": Kind(
+        200, "The try-on was interrupted.", "Please start it again.", retryable=True
+    ),
+    "result_unusable": Kind(
+        200, "The result could not be used.", "Please start it again.", retryable=True
+    ),
+    "deadline_exceeded": Kind(
+        200, "The try-on took too long.", "Please start it again.", retryable=True
+    ),
+    "interrupted": Kind(
+        200, "The try-on was interrupted by a fault on our side.", "Please start it again.",
+        retryable=True,
+    ),
+}  # fmt: skip
+
+
+class Problem(Exception):
+    """A failure from the catalogue, raised anywhere and answered in the envelope.
+
+    `errors` names the wrong fields, each with its reasons; `retry_after` is in seconds.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        *,
+        errors: Mapping[str, Sequence[str]] | None = None,
+        retry_after: int | None = None,
+    ) -> None:
+        super().__init__(code)
+        self.code = code
+        self.kind = CATALOGUE[code]
+        self.errors = errors
+        self.retry_after = retry_after
+
+
+class Unavailable(Problem):
+    """Supabase or Redis is away: 503, and the client may try again in a few seconds."""
+
+    def __init__(self) -> None:
+        super().__init__("unavailable", retry_after=5)

@@ -1,0 +1,1 @@
+"""The garments that can be tried on."""

@@ -1,0 +1,39 @@
+"""`/api/garments`: what can be tried on."""
+
+from typing import Any, cast
+
+from flask import Response, current_app, request
+from flask_smorest import Blueprint
+
+from vton.garments.schemas import GarmentsQuery, garment_item
+from vton.garments.service import Garments
+from vton.web.auth import public
+from vton.web.envelope import success
+from vton.web.paging import next_cursor
+
+bp = Blueprint("garments", __name__, url_prefix="/api/garments")
+
+CACHE_SECONDS = 300
+"""Well under the half hour that a picture's URL is good for at least."""
+
+
+@bp.get("")
+@public
+@bp.arguments(GarmentsQuery, location="query")
+def list_garments(query: dict[str, Any]) -> Response:
+    """List the garments, newest first; all of them unless `limit` is given."""
+    garments = cast(Garments, current_app.extensions["garments"])
+    limit = query["limit"]
+    wanted = None if limit is None else limit + 1
+    found = garments.list(query["category"], wanted, query["cursor"])
+    page, more = found[:limit], limit is not None and len(found) > limit
+    signed = garments.signed({garment.picture for garment in page})
+    cursor = next_cursor(page[-1].created_at, page[-1].id) if more else None
+    response = success(
+        [garment_item(garment, signed) for garment in page],
+        meta={"next_cursor": cursor},
+        headers={"Cache-Control": f"public, max-age={CACHE_SECONDS}"},
+    )
+    response.add_etag()
+    response.make_conditional(request)
+    return response

@@ -1,0 +1,117 @@
+"""The rules of garments; they know no framework."""
+
+import csv
+import re
+import unicodedata
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from vton.errors import Problem
+from vton.garments.model import Garment
+from vton.garments.ports import GarmentTable, Pictures, Signed
+from vton.imaging import normalise_garment
+
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+LIST_FILE = "garments.csv"
+COLUMNS = ("file", "name", "brand", "category")
+
+
+class ImportFailed(Exception):
+    """The folder cannot be imported; says why, naming the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One picture of a folder, and what the folder's list says of it."""
+
+    file: Path
+    name: str
+    brand: str | None
+    category: str | None
+
+    @property
+    def picture_path(self) -> str:
+        """The object's path: the file's name in ASCII, since object keys are ASCII only."""
+        plain = unicodedata.normalize("NFKD", self.file.stem).encode("ascii", "ignore").decode()
+        slug = re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")
+        if not slug:
+            raise ImportFailed(f"{self.file.name}: the file's name needs a latin letter or digit")
+        return f"garments/{slug}.png"
+
+
+class Garments:
+    """Everything that can be done with garments."""
+
+    def __init__(self, table: GarmentTable, pictures: Pictures) -> None:
+        self._table = table
+        self._pictures = pictures
+
+    def list(
+        self,
+        category: str | None,
+        limit: int | None,
+        before: tuple[datetime, str] | None = None,
+    ) -> list[Garment]:
+        """Return garments, newest first, from behind `before` on."""
+        return self._table.list(category, limit, before)
+
+    def signed(self, pictures: Collection[str]) -> Mapping[str, Signed]:
+        """Return a URL for each garment's picture that is there."""
+        return self._pictures.sign(pictures)
+
+    def import_folder(self, folder: Path) -> Iterator[Entry]:
+        """Store every picture of a folder with its row, yielding each when it is done.
+
+        `garments.csv` (file, name, brand, category) is optional; without it a garment is
+        called after its file. Running it again changes what changed and adds nothing twice.
+        Raises ImportFailed before anything is stored, Problem when a picture is unusable.
+        """
+        entries = _read_folder(folder)
+        for entry in entries:
+            try:
+                data = normalise_garment(entry.file.read_bytes())
+            except Problem as problem:
+                text = f"{problem.kind.message} {problem.kind.hint}"
+                raise ImportFailed(f"{entry.file.name}: {text}") from None
+            self._pictures.put(entry.picture_path, data, "image/png", replace=True)
+            self._table.save(entry.name, entry.brand, entry.category, entry.picture_path)
+            yield entry
+
+
+def _read_folder(folder: Path) -> list[Entry]:
+    if not folder.is_dir():
+        raise ImportFailed(f"{folder} is not a folder")
+    if (folder / LIST_FILE).exists():
+        entries = list(_listed(folder))
+    else:
+        files = sorted(f for f in folder.iterdir() if f.suffix.lower() in PICTURE_SUFFIXES)
+        entries = [
+            Entry(f, re.sub(r"[-_]+", " ", f.stem).strip().title(), None, None) for f in files
+        ]
+    if not entries:
+        raise ImportFailed(f"{folder} has no pictures ({', '.join(PICTURE_SUFFIXES)})")
+    paths = [entry.picture_path for entry in entries]
+    for entry in entries:
+        if paths.count(entry.picture_path) > 1:
+            raise ImportFailed(f"{entry.file.name}: two files would be {entry.picture_path}")
+    return entries
+
+
+def _listed(folder: Path) -> Iterator[Entry]:
+    """The entries of the folder's list, each with its picture checked to be there."""
+    with (folder / LIST_FILE).open(encoding="utf-8-sig", newline="") as file:
+        rows = csv.DictReader(file)
+        if not {"file", "name"} <= set(rows.fieldnames or ()):
+            raise ImportFailed(f"{LIST_FILE} needs the columns file and name ({COLUMNS})")
+        for number, row in enumerate(rows, start=2):
+            values = {column: (row.get(column) or "").strip() for column in COLUMNS}
+            picture = folder / values["file"]
+            if not values["name"]:
+                raise ImportFailed(f"{LIST_FILE}, line {number}: no name")
+            if not values["file"] or picture.parent != folder or not picture.is_file():
+                raise ImportFailed(f"{LIST_FILE}, line {number}: no file {values['file']!r}")
+            yield Entry(
+                picture, values["name"], values["brand"] or None, values["category"] or None
+            )

@@ -1,0 +1,1 @@
+"""A try-on, from request to picture."""

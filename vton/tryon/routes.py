@@ -1,0 +1,103 @@
+"""`/api/try-on`: start a try-on, poll it, list those that ended, delete one."""
+
+from http import HTTPStatus
+from typing import Any, cast
+from uuid import UUID
+
+from flask import Response, current_app, request, url_for
+from flask_smorest import Blueprint
+
+from vton.errors import Problem
+from vton.imaging import MAX_BYTES
+from vton.tryon.model import Session
+from vton.tryon.schemas import (
+    POLL_SECONDS,
+    TryOnForm,
+    accepted,
+    history_item,
+    session_status,
+)
+from vton.tryon.service import TryOns
+from vton.web.auth import current_user, user_required
+from vton.web.envelope import success
+from vton.web.paging import PageQuery, next_cursor
+
+bp = Blueprint("try-on", __name__, url_prefix="/api/try-on")
+
+
+def _tryons() -> TryOns:
+    return cast(TryOns, current_app.extensions["tryons"])
+
+
+@bp.post("")
+@user_required
+@bp.arguments(TryOnForm, location="form")
+def create_session(form: dict[str, UUID]) -> Response:
+    """Start a try-on: multipart `userImage` and `garmentId`.
+
+    Answers at once with 202 and the session's id. Everything that can be checked has been
+    checked by then; a worker makes the picture.
+    """
+    session_id = _tryons().create(current_user(), str(form["garment_id"]), _uploaded_photo())
+    status_url = url_for("try-on.get_status", session_id=session_id, _external=True)
+    delete_url = url_for("try-on.delete_session", session_id=session_id, _external=True)
+    return success(
+        accepted(session_id, status_url, delete_url),
+        HTTPStatus.ACCEPTED,
+        headers={"Location": status_url, "Retry-After": str(POLL_SECONDS)},
+    )
+
+
+@bp.get("/<uuid:session_id>/status")
+@user_required
+def get_status(session_id: UUID) -> Response:
+    """Look how a try-on is getting on. A failed session is a 200, too.
+
+    Poll every `retryAfterSeconds` until `status` is `success` or `failed`.
+    """
+    tryons = _tryons()
+    session = tryons.find(current_user(), str(session_id))
+    result = tryons.signed([session.result] if session.result else []).get(session.result or "")
+    headers = {"Cache-Control": "private, no-cache"}
+    if not session.status.ended:
+        headers["Retry-After"] = str(POLL_SECONDS)
+    return success(session_status(session, result), headers=headers)
+
+
+@bp.get("/history")
+@user_required
+@bp.arguments(PageQuery, location="query")
+def list_history(query: dict[str, Any]) -> Response:
+    """List the user's ended sessions, newest first; `meta.next_cursor` continues the list."""
+    tryons = _tryons()
+    limit = query["limit"]
+    sessions = tryons.history(current_user(), limit + 1, query["cursor"])
+    page, more = sessions[:limit], len(sessions) > limit
+    signed = tryons.signed(_pictures_of(page))
+    cursor = next_cursor(page[-1].created_at, page[-1].id) if more else None
+    return success([history_item(s, signed) for s in page], meta={"next_cursor": cursor})
+
+
+@bp.delete("/<uuid:session_id>")
+@user_required
+def delete_session(session_id: UUID) -> Response:
+    """Delete a session in any state: its row, photo, result and job."""
+    _tryons().delete(current_user(), str(session_id))
+    return success({"sessionId": str(session_id)})
+
+
+def _uploaded_photo() -> bytes:
+    """The bytes of the one file `userImage`."""
+    files = request.files.getlist("userImage")
+    if len(files) != 1 or len(request.files) != 1:
+        why = "Required: one file." if not files else "Only one file."
+        raise Problem("invalid_fields", errors={"userImage": [why]})
+    data = files[0].stream.read(MAX_BYTES + 1)
+    if not data:
+        raise Problem("invalid_fields", errors={"userImage": ["The file is empty."]})
+    return data
+
+
+def _pictures_of(sessions: list[Session]) -> set[str]:
+    pictures = {s.photo for s in sessions} | {s.result for s in sessions if s.result}
+    return pictures | {s.garment.picture for s in sessions if s.garment}

@@ -1,0 +1,92 @@
+"""What a try-on looks like to a client. Both spellings, where the specification uses both."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import EXCLUDE, Schema, fields
+
+from vton.errors import CATALOGUE
+from vton.tryon.model import Garment, Session
+from vton.tryon.ports import SignedUrl
+
+POLL_SECONDS = 2
+"""How long a client should wait between two looks, as the specification's does."""
+
+
+class TryOnForm(Schema):
+    """The text fields of a multipart `POST /api/try-on`."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    garment_id = fields.UUID(
+        required=True,
+        data_key="garmentId",
+        error_messages={"required": "Required.", "invalid_uuid": "Not a garment id (a UUID)."},
+    )
+
+
+def accepted(session_id: str, status_url: str, delete_url: str) -> dict[str, object]:
+    """The `data` of a 202."""
+    return {
+        "sessionId": session_id,
+        "status": "queued",
+        "urls": {"status": status_url, "delete": delete_url},
+    }
+
+
+def session_status(session: Session, result: SignedUrl | None) -> dict[str, object]:
+    """The `data` of a status. `result` opens the picture of a success."""
+    url = result.url if result else None
+    return {
+        "sessionId": session.id,
+        "status": session.status,
+        "result_image_url": url,
+        "resultImageUrl": url,
+        "resultExpiresAt": result.expires_at.isoformat() if result else None,
+        "error_message": session.error_message,
+        "error": _error(session),
+        "retryAfterSeconds": None if session.status.ended else POLL_SECONDS,
+    }
+
+
+def history_item(session: Session, signed: Mapping[str, SignedUrl]) -> dict[str, object]:
+    """One ended session: the table's own columns, and what a frontend wants beside them."""
+    result = _url(session.result, signed)
+    return {
+        "id": session.id,
+        "sessionId": session.id,
+        "user_id": session.user_id,
+        "garment_id": session.garment_id,
+        "original_user_image_url": _url(session.photo, signed),
+        "result_image_url": result,
+        "resultImageUrl": result,
+        "status": session.status,
+        "error_message": session.error_message,
+        "error": _error(session),
+        "aiGenerated": session.result is not None,
+        "created_at": session.created_at.isoformat(),
+        "garment": _garment(session.garment, signed) if session.garment else None,
+    }
+
+
+def _garment(garment: Garment, signed: Mapping[str, SignedUrl]) -> dict[str, object]:
+    return {
+        "id": garment.id,
+        "name": garment.name,
+        "brand": garment.brand,
+        "category": garment.category,
+        "image_url": _url(garment.picture, signed),
+    }
+
+
+def _url(path: str | None, signed: Mapping[str, SignedUrl]) -> str | None:
+    return signed[path].url if path is not None and path in signed else None
+
+
+def _error(session: Session) -> dict[str, Any] | None:
+    """What the code of a failed session means to a program and to its user."""
+    if session.error_code is None:
+        return None
+    kind = CATALOGUE.get(session.error_code, CATALOGUE["provider_failed"])
+    return {"code": session.error_code, "hint": kind.hint, "retryable": kind.retryable}

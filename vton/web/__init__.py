@@ -1,0 +1,1 @@
+"""What every request passes through: who asks, and the one shape of every answer."""

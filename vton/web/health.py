@@ -1,0 +1,29 @@
+"""`/health/live`: the process answers. `/health/ready`: so do Redis and Supabase."""
+
+from collections.abc import Callable, Mapping
+from typing import cast
+
+from flask import Blueprint, Response, current_app
+
+from vton.errors import Unavailable
+from vton.web.auth import public
+from vton.web.envelope import success
+
+bp = Blueprint("health", __name__, url_prefix="/health")
+
+
+@bp.get("/live")
+@public
+def live() -> Response:
+    """Say that the process answers; it asks nobody else."""
+    return success({"status": "ok"})
+
+
+@bp.get("/ready")
+@public
+def ready() -> Response:
+    """Say whether a try-on could be taken now: 503 while Redis or Supabase is away."""
+    checks = cast(Mapping[str, Callable[[], bool]], current_app.extensions["checks"])
+    if not all(check() for check in checks.values()):
+        raise Unavailable
+    return success({"status": "ok"})

@@ -1,0 +1,109 @@
+"""The only place that knows both sides: what the features need, and what provides it."""
+
+import ipaddress
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from config import Config
+from vton.adapters.pictures import Bucket
+from vton.adapters.pixazo import Pixazo, PixazoSettings
+from vton.adapters.queue import SessionJobs, connect_redis
+from vton.adapters.supabase import connect_supabase
+from vton.adapters.tables import GarmentRows, SessionRows
+from vton.adapters.tokens import SupabaseTokens
+from vton.errors import Unavailable
+from vton.garments.service import Garments
+from vton.tryon.service import Timing, TryOns
+from vton.web.auth import Tokens
+
+WEB_REDIS_CONNECTIONS = 4
+WORKER_REDIS_CONNECTIONS = 10
+"""Two web processes and one worker stay under the 20 clients of a small Redis plan."""
+SUPABASE_CONNECTIONS = 20
+
+
+@dataclass(frozen=True)
+class Services:
+    """What one process works with. `stopping` is set when it is asked to end."""
+
+    tokens: Tokens
+    tryons: TryOns
+    garments: Garments
+    redis: Redis
+    checks: Mapping[str, Callable[[], bool]]
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+
+def connect(config: Config, redis_connections: int = WEB_REDIS_CONNECTIONS) -> Services:
+    """Return the services of one process. Call it after a fork; nothing is asked yet."""
+    stopping = threading.Event()
+    redis = connect_redis(config.redis_url, redis_connections, config.redis_ssl_cert_reqs)
+    supabase = connect_supabase(
+        config.supabase_url, config.supabase_service_role_key, SUPABASE_CONNECTIONS
+    )
+    pictures = Bucket(supabase, config.storage_bucket, redis)
+    garment_rows = GarmentRows(supabase)
+    tryons = TryOns(
+        SessionRows(supabase),
+        pictures,
+        SessionJobs(redis),
+        Pixazo(_pixazo_settings(config), pictures, config.worker_concurrency),
+        waiting=stopping,
+        timing=Timing(
+            config.pixazo_first_poll, config.pixazo_poll_interval, config.session_deadline
+        ),
+    )
+    return Services(
+        tokens=SupabaseTokens(config.supabase_url, config.supabase_jwt_secret),
+        tryons=tryons,
+        garments=Garments(garment_rows, pictures),
+        redis=redis,
+        checks={"redis": lambda: _answers(redis.ping), "supabase": lambda: _lists(garment_rows)},
+        stopping=stopping,
+    )
+
+
+def _pixazo_settings(config: Config) -> PixazoSettings:
+    mode = config.pixazo_image_mode
+    # Pixazo could not open a URL on this machine, so it is sent the picture itself.
+    send_urls = mode == "url" or (mode == "auto" and not _is_loopback(config.supabase_url))
+    return PixazoSettings(
+        api_key=config.pixazo_api_key,
+        base_url=config.pixazo_base_url,
+        submit_path=config.pixazo_submit_path,
+        status_path=config.pixazo_status_path,
+        person_field=config.pixazo_person_field,
+        garment_field=config.pixazo_garment_field,
+        send_urls=send_urls,
+        allowed_hosts=frozenset(config.pixazo_allowed_hosts),
+        result_hosts=frozenset(config.result_allowed_hosts),
+    )
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _answers(ping: Callable[[], object]) -> bool:
+    try:
+        ping()
+    except RedisError:
+        return False
+    return True
+
+
+def _lists(garments: GarmentRows) -> bool:
+    try:
+        garments.list(None, 1, None)
+    except Unavailable:
+        return False
+    return True
