@@ -104,6 +104,17 @@ class Processes:
             one.end(deadline)
             self._running.remove(one)
 
+    def end(self, name: str, number: signal.Signals, seconds: float) -> int:
+        """Send a signal to one process alone and return its exit code.
+
+        Raises subprocess.TimeoutExpired if it does not end within `seconds`.
+        """
+        one = next(one for one in self._running if one.name == name)
+        one.popen.send_signal(number)
+        code = one.popen.wait(seconds)
+        self._running.remove(one)
+        return code
+
     def names(self) -> list[str]:
         """The names of all processes that run."""
         return [one.name for one in self._running]

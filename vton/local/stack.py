@@ -194,15 +194,20 @@ class Stack:
             Config.from_env(self.child_environ)
         except ConfigError as error:
             raise StartError(str(error)) from None
-        bind = f"--bind 127.0.0.1:{self.ports.web}"
-        environ = {**self.child_environ, "GUNICORN_CMD_ARGS": bind}
-        started = {
-            name: self._processes.start(name, shlex.split(line), environ)
-            for name, line in procfile().items()
-        }
+        started = {name: self.start_process(name) for name in procfile()}
         self._processes.wait_until_listening(started["web"], self.ports.web)
         if "SUPABASE_URL" in self.settings:
             self._import_garments()
+
+    def start_process(self, name: str) -> Running:
+        """Start a process of the Procfile by its own line."""
+        bind = f"--bind 127.0.0.1:{self.ports.web}"
+        environ = {**self.child_environ, "GUNICORN_CMD_ARGS": bind}
+        return self._processes.start(name, shlex.split(procfile()[name]), environ)
+
+    def end_process(self, name: str, number: signal.Signals, seconds: float = 30.0) -> int:
+        """Send a signal to a process, wait for its end, and return its exit code."""
+        return self._processes.end(name, number, seconds)
 
     def _import_garments(self) -> None:
         """Fill an empty local shop, as an operator fills a hosted one."""

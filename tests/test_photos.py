@@ -1,0 +1,168 @@
+"""Photos become upright, metadata-free JPEGs in bounds."""
+
+from io import BytesIO
+
+import pytest
+from actors import encoded, jpeg
+from PIL import Image
+
+from vton.errors import Problem
+from vton.imaging import normalise_garment, normalise_photo, verify_result
+
+ORIENTATION = 0x0112
+MAKE = 0x010F
+GPS = 0x8825
+
+
+def opened(data: bytes) -> Image.Image:
+    """The picture in a file's bytes."""
+    return Image.open(BytesIO(data))
+
+
+def two_tone(mode: str, first: object, second: object) -> Image.Image:
+    """A portrait whose upper half is `first` and whose lower half is `second`."""
+    image = Image.new(mode, (400, 600), second)  # type: ignore[arg-type]
+    image.paste(first, (0, 0, 400, 300))  # type: ignore[arg-type]
+    return image
+
+
+PORTRAIT = two_tone("RGB", (200, 30, 30), (30, 30, 200))
+
+PICTURES = {
+    "JPEG": encoded(PORTRAIT, "JPEG", quality=95),
+    "progressive JPEG": encoded(PORTRAIT, "JPEG", progressive=True, quality=95),
+    "CMYK JPEG": encoded(PORTRAIT.convert("CMYK"), "JPEG", quality=95),
+    "PNG": encoded(PORTRAIT, "PNG"),
+    "palette PNG": encoded(PORTRAIT.quantize(8), "PNG"),
+    "WebP": encoded(PORTRAIT, "WEBP", quality=95),
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_every_format_becomes_the_same_jpeg(name: str) -> None:
+    photo = opened(normalise_photo(PICTURES[name]))
+
+    assert photo.format == "JPEG"
+    assert photo.mode == "RGB"
+    assert photo.size == (400, 600)
+    assert close(photo.getpixel((200, 100)), (200, 30, 30))
+    assert close(photo.getpixel((200, 500)), (30, 30, 200))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_becomes_upright(orientation: int) -> None:
+    undo = {
+        2: [Image.Transpose.FLIP_LEFT_RIGHT],
+        3: [Image.Transpose.ROTATE_180],
+        4: [Image.Transpose.FLIP_TOP_BOTTOM],
+        5: [Image.Transpose.TRANSPOSE],
+        6: [Image.Transpose.ROTATE_90],
+        7: [Image.Transpose.TRANSVERSE],
+        8: [Image.Transpose.ROTATE_270],
+    }
+    stored = PORTRAIT
+    for step in undo.get(orientation, []):
+        stored = stored.transpose(step)
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+
+    photo = opened(normalise_photo(encoded(stored, quality=95, exif=exif)))
+
+    assert photo.size == (400, 600)
+    assert close(photo.getpixel((200, 100)), (200, 30, 30))
+
+
+def test_metadata_is_dropped() -> None:
+    exif = Image.Exif()
+    exif[MAKE] = "Secret camera"
+    exif.get_ifd(GPS)[1] = "N"
+    data = encoded(PORTRAIT, exif=exif, comment=b"Secret comment") + b"Secret trailer"
+
+    stored = normalise_photo(data)
+
+    assert b"Secret" not in stored
+    assert not opened(stored).getexif()
+    assert set(opened(stored).info) <= {"jfif", "jfif_version", "jfif_unit", "jfif_density"}
+
+
+@pytest.mark.parametrize(
+    ("size", "stored"),
+    [
+        ((3000, 4000), (1500, 2000)),  # by half inside the JPEG decoder
+        ((2400, 2400), (2048, 2048)),  # no DCT scale lands in between: resampled
+        ((2048, 1000), (2048, 1000)),
+        ((8000, 4000), (2000, 1000)),
+        ((301, 301), (301, 301)),
+    ],
+)
+def test_large_photos_are_made_smaller(size: tuple[int, int], stored: tuple[int, int]) -> None:
+    assert opened(normalise_photo(encoded(Image.new("RGB", size, "teal")))).size == stored
+
+
+def test_transparency_becomes_white() -> None:
+    image = Image.new("RGBA", (400, 400), (0, 0, 0, 0))
+
+    photo = opened(normalise_photo(encoded(image, "PNG")))
+
+    assert close(photo.getpixel((200, 200)), (255, 255, 255))
+
+
+def test_sixteen_bit_grey_keeps_its_tones() -> None:
+    image = Image.new("I;16", (400, 400), 128 * 256)
+
+    photo = opened(normalise_photo(encoded(image, "PNG")))
+
+    assert close(photo.getpixel((200, 200)), (128, 128, 128))
+
+
+BAD = {
+    "empty": (b"", "photo_unsupported"),
+    "text": (b"hello", "photo_unsupported"),
+    "SVG": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "photo_unsupported"),
+    "GIF": (encoded(PORTRAIT, "GIF"), "photo_unsupported"),
+    "TIFF": (encoded(PORTRAIT, "TIFF"), "photo_unsupported"),
+    "truncated JPEG": (PICTURES["JPEG"][:-2000], "photo_unreadable"),
+    "truncated PNG": (PICTURES["PNG"][:-500], "photo_unreadable"),
+    "299 pixels": (jpeg(299, 400), "photo_too_small"),
+    "a strip": (jpeg(300, 3000), "photo_too_small"),
+    "41 megapixels": (encoded(Image.new("1", (6400, 6410)), "PNG"), "photo_too_many_pixels"),
+    "10 MB and a byte": (jpeg() + bytes(10 * 1024 * 1024), "photo_too_large"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_is_no_usable_photo_is_refused(name: str) -> None:
+    data, code = BAD[name]
+
+    with pytest.raises(Problem) as refused:
+        normalise_photo(data)
+
+    assert refused.value.code == code
+
+
+def test_a_garment_becomes_a_png_on_white() -> None:
+    image = Image.new("RGBA", (500, 400), (0, 0, 0, 0))
+    image.paste((10, 120, 10, 255), (100, 100, 300, 300))
+
+    garment = opened(normalise_garment(encoded(image, "PNG")))
+
+    assert (garment.format, garment.mode, garment.size) == ("PNG", "RGB", (500, 400))
+    assert garment.getpixel((5, 5)) == (255, 255, 255)
+    assert garment.getpixel((200, 200)) == (10, 120, 10)
+
+
+def test_a_png_result_keeps_its_bytes_and_others_become_png() -> None:
+    assert verify_result(PICTURES["PNG"]) == PICTURES["PNG"]
+    assert opened(verify_result(PICTURES["JPEG"])).format == "PNG"
+
+
+@pytest.mark.parametrize("data", [b"", b"<html>", PICTURES["PNG"][:-500], PICTURES["JPEG"][:900]])
+def test_a_result_that_is_no_whole_picture_is_refused(data: bytes) -> None:
+    with pytest.raises(Problem):
+        verify_result(data)
+
+
+def close(pixel: object, colour: tuple[int, int, int]) -> bool:
+    """Whether a pixel has a colour, but for what JPEG does to it."""
+    assert isinstance(pixel, tuple)
+    return all(abs(a - b) <= 12 for a, b in zip(pixel, colour, strict=True))

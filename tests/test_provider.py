@@ -1,0 +1,163 @@
+"""The provider in its moods: what becomes of the session, and how often it was paid for."""
+
+from typing import Any
+
+import psycopg
+import pytest
+import requests
+from actors import Simulator, User
+
+from vton.local.stack import Stack
+
+
+def accepted(simulator: Simulator) -> int:
+    """How many submits the provider took, and will be paid for."""
+    return sum(1 for submit in simulator.submits() if submit["accepted"])
+
+
+def test_the_legacy_contract_is_understood(
+    user: User, garment_id: str, simulator: Simulator, database: psycopg.Connection[Any]
+) -> None:
+    simulator.change(contract="legacy")
+    session_id = user.start(garment_id)
+
+    status = user.wait(session_id)
+
+    assert status["status"] == "success", status
+    row = database.execute(
+        "select provider_task_id, provider_status_url from try_on_history where id = %s",
+        [session_id],
+    ).fetchone()
+    assert row is not None
+    task_id, status_url = row
+    assert task_id.isdigit()  # Kling's task id, and not the envelope's trace id
+    assert task_id != simulator.submits()[0]["request_id"]
+    assert status_url is None
+
+
+def test_a_jpeg_result_is_stored_as_png(user: User, garment_id: str, simulator: Simulator) -> None:
+    simulator.change(result_format="jpeg")
+
+    status = user.wait(user.start(garment_id))
+
+    picture = requests.get(status["resultImageUrl"], timeout=10)
+    assert picture.content.startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("contract", ["v2", "legacy"])
+def test_the_other_name_of_the_garments_field_is_tried_once(
+    user: User, garment_id: str, simulator: Simulator, contract: str
+) -> None:
+    simulator.change(garment_field="image_tail", contract=contract)
+
+    status = user.wait(user.start(garment_id))
+
+    assert status["status"] == "success", status
+    assert [submit["accepted"] for submit in simulator.submits()] == [False, True]
+
+
+FAULTS: dict[str, tuple[dict[str, Any], str, int]] = {
+    # what goes wrong: the session's end, and how many submits were accepted
+    "503 before acceptance": ({"at": "submit", "kind": "http", "status": 503}, "success", 1),
+    "a rate limit": (
+        {"at": "submit", "kind": "http", "status": 429, "headers": {"Retry-After": "1"}},
+        "success",
+        1,
+    ),
+    "an HTML challenge on the status": (
+        {"at": "status", "kind": "http", "status": 403, "body": "<title>Just a moment</title>"},
+        "success",
+        1,
+    ),
+    "500 on the status": ({"at": "status", "kind": "http", "status": 500}, "success", 1),
+    "a cut status": ({"at": "status", "kind": "cut"}, "success", 1),
+    "an unknown status word": ({"at": "status", "kind": "word"}, "success", 1),
+    "500 on the result": ({"at": "result", "kind": "http", "status": 500}, "success", 1),
+    "a cut result": ({"at": "result", "kind": "cut"}, "success", 1),
+    "a cut submit that was accepted": ({"at": "submit", "kind": "cut"}, "provider_uncertain", 1),
+    "500 to an accepted submit": (
+        {"at": "submit", "kind": "http", "status": 500, "accept": True},
+        "provider_uncertain",
+        1,
+    ),
+    "502 to an accepted submit": (
+        {"at": "submit", "kind": "http", "status": 502, "accept": True},
+        "provider_uncertain",
+        1,
+    ),
+    "a wrong key": ({"at": "submit", "kind": "http", "status": 401}, "provider_unavailable", 0),
+    "an empty wallet": ({"at": "submit", "kind": "http", "status": 402}, "provider_unavailable", 0),
+    "arrears that come as 429": (
+        {"at": "submit", "kind": "http", "status": 429, "body": {"code": 1101, "message": "m"}},
+        "provider_unavailable",
+        0,
+    ),
+    "a picture its policy refuses": (
+        {"at": "submit", "kind": "http", "status": 400, "body": {"code": 1301, "message": "m"}},
+        "photo_rejected",
+        0,
+    ),
+    "a failed task": ({"at": "submit", "kind": "failed"}, "provider_failed", 1),
+    "an ERROR task": ({"at": "submit", "kind": "error"}, "provider_failed", 1),
+    "success without a picture": ({"at": "submit", "kind": "no_result"}, "result_unusable", 1),
+    "a result that is no picture": ({"at": "result", "kind": "not_image"}, "result_unusable", 1),
+    "half a result": ({"at": "result", "kind": "truncated"}, "result_unusable", 1),
+    "100 MB": ({"at": "result", "kind": "huge"}, "result_unusable", 1),
+    "a redirect to an address that is not listed": (
+        {"at": "result", "kind": "redirect", "to": "http://127.0.0.2:1/"},
+        "result_unusable",
+        1,
+    ),
+    "redirects without end": (
+        {"at": "result", "kind": "redirect", "times": None},
+        "result_unusable",
+        1,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_each_fault_has_its_outcome_and_is_paid_at_most_once(
+    name: str, user: User, garment_id: str, simulator: Simulator
+) -> None:
+    fault, outcome, paid = FAULTS[name]
+    simulator.change(faults=[fault])
+
+    status = user.wait(user.start(garment_id))
+
+    seen = status["error"]["code"] if status["status"] == "failed" else status["status"]
+    assert seen == outcome
+    assert accepted(simulator) == paid
+
+
+def test_the_providers_own_words_reach_nobody(
+    user: User, garment_id: str, simulator: Simulator
+) -> None:
+    simulator.change(faults=[{"at": "submit", "kind": "failed", "message": "<b>secret</b>"}])
+    session_id = user.start(garment_id)
+    user.wait(session_id)
+
+    seen = user.call("GET", f"/api/try-on/{session_id}/status").text
+
+    assert "secret" not in seen
+    assert "The try-on did not work out." in seen
+
+
+def test_a_photo_that_went_missing_ends_the_session_unpaid(
+    stack: Stack,
+    user: User,
+    garment_id: str,
+    simulator: Simulator,
+    database: psycopg.Connection[Any],
+) -> None:
+    picture = "garments/never-there.png"
+    row = database.execute(
+        "insert into garments (name, image_url) values ('Ghost', %s) returning id", [picture]
+    ).fetchone()
+    assert row is not None
+
+    status = user.wait(user.start(str(row[0])))
+
+    database.execute("delete from garments where image_url = %s", [picture])
+    assert status["error"]["code"] == "interrupted"
+    assert simulator.submits() == []

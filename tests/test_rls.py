@@ -1,0 +1,168 @@
+"""Row Level Security, asked of PostgreSQL itself, as each role and for each operation."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from actors import User
+from psycopg import errors
+
+TABLES = ("try_on_history", "garments", "erasures", "storage.objects")
+
+INSERTS = {
+    "try_on_history": "insert into try_on_history (user_id, original_user_image_url)"
+    " values ('{a}', 'user-uploads/{a}/9_original.jpg')",
+    "garments": "insert into garments (name, image_url) values ('Forged', 'garments/forged.png')",
+    "erasures": "insert into erasures (session_id, path) values ('{a}', 'x')",
+    "storage.objects": "insert into storage.objects (bucket_id, name)"
+    " values ('vton-assets', 'user-uploads/{a}/9_original.jpg')",
+}
+UPDATES = {
+    "try_on_history": "update try_on_history set created_at = now()",
+    "garments": "update garments set name = 'Forged'",
+    "erasures": "update erasures set path = 'x'",
+    "storage.objects": "update storage.objects set name = name",
+}
+
+
+class Asking:
+    """Runs SQL as a Supabase role, in a transaction that is never kept."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._connection = connection
+
+    def ask(self, role: str, user_id: str | None, statement: str) -> Any:
+        """The rows of a query or the number of rows a write touched; "refused" if it was."""
+        with self._connection.transaction(force_rollback=True):
+            claims = json.dumps({"sub": user_id, "role": role} if user_id else {"role": role})
+            self._connection.execute("select set_config('request.jwt.claims', %s, true)", [claims])
+            self._connection.execute(f"set local role {role}")
+            try:
+                done = self._connection.execute(statement)
+            except errors.InsufficientPrivilege:
+                return "refused"
+            return done.fetchall() if done.description else done.rowcount
+
+
+@pytest.fixture
+def asking(database: psycopg.Connection[Any]) -> Asking:
+    """The database, asked as one role or another."""
+    return Asking(database)
+
+
+@pytest.fixture
+def pair(
+    sign_up: Callable[[], User], garment_id: str, simulator: object
+) -> Iterator[tuple[User, User]]:
+    """Two users; the first has a finished session."""
+    a, b = sign_up(), sign_up()
+    session_id = a.start(garment_id)
+    a.wait(session_id)
+    yield a, b
+    a.call("DELETE", f"/api/try-on/{session_id}")
+
+
+def test_users_read_their_own_rows_and_nothing_else(
+    asking: Asking, pair: tuple[User, User]
+) -> None:
+    a, b = pair
+    sessions = f"select count(*) from try_on_history where user_id = '{a.id}'"
+    photos = f"select count(*) from storage.objects where name like '%/{a.id}/%'"
+    garments = "select count(*) > 0 from garments"
+    shop = "select count(*) > 0 from storage.objects where name like 'garments/%'"
+
+    seen = {
+        who: [asking.ask(role, user_id, query) for query in (sessions, photos, garments, shop)]
+        for who, role, user_id in (
+            ("anon", "anon", None),
+            ("A", "authenticated", a.id),
+            ("B", "authenticated", b.id),
+            ("service", "service_role", None),
+        )
+    }
+
+    assert seen == {
+        "anon": ["refused", [(0,)], [(True,)], [(True,)]],
+        "A": [[(1,)], [(2,)], [(True,)], [(True,)]],
+        "B": [[(0,)], [(0,)], [(True,)], [(True,)]],
+        "service": [[(1,)], [(2,)], [(True,)], [(True,)]],
+    }
+
+
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("role", ["anon", "authenticated"])
+def test_only_the_service_writes(
+    asking: Asking, pair: tuple[User, User], role: str, table: str
+) -> None:
+    a, _ = pair
+    user_id = a.id if role == "authenticated" else None
+    statements = (INSERTS[table], UPDATES[table], f"delete from {table}")
+
+    for statement in statements:
+        done = asking.ask(role, user_id, statement.replace("{a}", a.id))
+        assert done in ("refused", 0), f"{role} may: {statement}"
+
+    for statement in statements[:2]:
+        assert asking.ask("service_role", None, statement.replace("{a}", a.id)) != "refused"
+
+
+@pytest.mark.parametrize("role", ["anon", "authenticated"])
+def test_erasures_are_the_services_alone(
+    asking: Asking, pair: tuple[User, User], role: str
+) -> None:
+    assert asking.ask(role, pair[0].id, "select * from erasures") == "refused"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "status = 'done'",
+        "status = 'success'",
+        "status = 'failed'",
+        "status = 'failed', error_message = 'x'",
+        "result_image_url = 'try-on-results/x.png'",
+        "status = 'success', result_image_url = 'try-on-results/someone/else_result.png'",
+        "original_user_image_url = 'user-uploads/someone-else/1_original.jpg'",
+        "error_message = 'x', error_code = 'y'",
+        "provider_status_url = 'https://example.com'",
+        "user_id = null",
+    ],
+)
+def test_wrong_states_are_impossible(
+    database: psycopg.Connection[Any], user: User, change: str
+) -> None:
+    with database.transaction(force_rollback=True):
+        database.execute(
+            "insert into try_on_history (user_id, original_user_image_url)"
+            " values (%(id)s::uuid, 'user-uploads/' || %(id)s::text || '/1_original.jpg')",
+            {"id": user.id},
+        )
+        with pytest.raises((errors.CheckViolation, errors.NotNullViolation)):
+            database.execute(
+                f"update try_on_history set {change} where user_id = %s",  # type: ignore[arg-type]
+                [user.id],
+            )
+
+
+def test_a_deleted_account_leaves_its_pictures_to_be_erased(
+    database: psycopg.Connection[Any], pair: tuple[User, User]
+) -> None:
+    a, _ = pair
+    with database.transaction(force_rollback=True):
+        database.execute("delete from auth.users where id = %s", [a.id])
+        rows = database.execute(
+            "select path from erasures where path like %s order by id", [f"%/{a.id}/%"]
+        ).fetchall()
+
+    assert [path.split("/")[0] for (path,) in rows] == ["user-uploads", "try-on-results"]
+
+
+def test_every_table_of_ours_has_row_level_security(database: psycopg.Connection[Any]) -> None:
+    without = database.execute(
+        "select relname from pg_class where relnamespace = 'public'::regnamespace"
+        " and relkind in ('r', 'p') and not relrowsecurity"
+    ).fetchall()
+
+    assert without == []

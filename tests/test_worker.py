@@ -1,0 +1,132 @@
+"""The worker: many at once, ended politely, and only what is listed is run."""
+
+import inspect
+import signal
+import threading
+from typing import Any
+
+import psycopg
+import rq
+from actors import Simulator, User, until
+from fakeredis import FakeStrictRedis
+from redis import Redis
+from rq.job import Job
+from rq.registry import FailedJobRegistry
+from rq.serializers import JSONSerializer
+from rq.worker import BaseWorker
+
+from vton.adapters.queue import open_queue
+from vton.adapters.worker import ThreadedWorker
+from vton.local.stack import Stack
+
+
+def test_many_try_ons_wait_at_once(user: User, garment_id: str, simulator: Simulator) -> None:
+    simulator.change(delay=1.5)
+    started = [user.start(garment_id) for _ in range(12)]
+
+    until(lambda: len(simulator.submits()) == len(started))
+    ended = [user.wait(session_id)["status"] for session_id in started]
+
+    assert ended == ["success"] * 12
+    assert len(simulator.submits()) == 12
+
+
+def test_a_worker_that_is_ended_leaves_its_sessions_to_the_next(
+    stack: Stack, user: User, garment_id: str, simulator: Simulator
+) -> None:
+    simulator.change(delay=3)
+    started = [user.start(garment_id) for _ in range(3)]
+    for session_id in started:
+        user.wait(session_id, "processing")
+    until(lambda: len(simulator.submits()) == 3)
+
+    try:
+        code = stack.end_process("worker", signal.SIGTERM, seconds=10)
+        assert code == 0
+        assert {user.status(session_id)["status"] for session_id in started} == {"processing"}
+    finally:
+        stack.start_process("worker")
+
+    assert [user.wait(session_id)["status"] for session_id in started] == ["success"] * 3
+    assert len(simulator.submits()) == 3
+
+
+def test_a_session_is_queued_while_no_worker_is_there(
+    stack: Stack,
+    user: User,
+    garment_id: str,
+    simulator: Simulator,
+    database: psycopg.Connection[Any],
+    redis: Redis,
+) -> None:
+    stack.end_process("worker", signal.SIGTERM, seconds=10)
+    try:
+        kept, deleted = user.start(garment_id), user.start(garment_id)
+        assert user.status(kept)["status"] == "queued"
+        assert user.call("DELETE", f"/api/try-on/{deleted}").status_code == 200
+        assert redis.lrange("rq:queue:try-on", 0, -1) == [kept.encode()]
+    finally:
+        stack.start_process("worker")
+
+    assert user.wait(kept)["status"] == "success"
+    assert len(simulator.submits()) == 1
+
+
+def test_a_function_that_is_not_listed_is_not_run(
+    stack: Stack, user: User, garment_id: str, redis: Redis
+) -> None:
+    queue = open_queue(redis)
+    job = queue.enqueue("os.getcwd", job_id="intruder", failure_ttl=60)
+
+    until(lambda: "intruder" in FailedJobRegistry(queue=queue))
+
+    assert job.return_value() is None
+    assert user.wait(user.start(garment_id))["status"] == "success"
+
+
+def test_jobs_carry_the_sessions_id_and_nothing_else(
+    stack: Stack, user: User, garment_id: str, redis: Redis
+) -> None:
+    session_id = user.start(garment_id)
+    user.wait(session_id)
+
+    job = until(lambda: fetched(redis, session_id))
+
+    assert (job.func_name, job.args, job.kwargs) == ("vton.tryon.jobs.run", [session_id], {})
+
+
+def test_jobs_run_side_by_side_on_threads() -> None:
+    together = threading.Barrier(3, timeout=10)
+    queue = open_queue(FakeStrictRedis())
+    for _ in range(3):
+        queue.enqueue("meet")
+
+    worker = ThreadedWorker(queue, {"meet": lambda: together.wait() and None}, 3, threading.Event())
+    worker.work(burst=True)
+
+    assert queue.finished_job_registry.count == 3
+
+
+def test_the_installed_rq_has_what_the_worker_builds_on() -> None:
+    """A new RQ may rename what is overridden or called; then this fails, and not production."""
+    signatures = {
+        "execute_job": ["self", "job", "queue"],
+        "get_heartbeat_ttl": ["self", "job", "working_time"],
+        "maintain_heartbeats": ["self", "job", "execution"],
+        "perform_job": ["self", "job", "queue", "execution"],
+        "prepare_execution": ["self", "job"],
+        "register_birth": ["self"],
+        "register_death": ["self"],
+        "run_maintenance_tasks": ["self"],
+    }
+
+    assert rq.VERSION.startswith("3.0.")
+    for name, parameters in signatures.items():
+        assert list(inspect.signature(getattr(BaseWorker, name)).parameters) == parameters
+    assert isinstance(inspect.getattr_static(Job, "func"), property)
+
+
+def fetched(redis: Redis, session_id: str) -> Job | None:
+    """The finished job of a session."""
+    job = Job.fetch(session_id, redis, serializer=JSONSerializer)
+    return job if job.is_finished else None

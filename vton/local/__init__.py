@@ -1,0 +1,1 @@
+"""The development stack: stand-ins for the outside world, on loopback only."""
