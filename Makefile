@@ -3,10 +3,10 @@
 .PHONY: run test check format clean
 .DEFAULT_GOAL := run
 
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 # The first of these that is there and of a version we support.
 PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
-	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
-	&& echo $$python && break; done)
+	$$python -c '$(SUPPORTED)' >/dev/null 2>&1 && echo $$python && break; done)
 
 run: .venv/installed
 	@exec .venv/bin/python -m vton.local.stack
@@ -28,7 +28,7 @@ clean:
 	rm -rf .venv .local
 
 .venv/installed: requirements.txt requirements-dev.txt
-	@if [ -z "$(PYTHON)" ]; then \
+	@if ! "$(PYTHON)" -c '$(SUPPORTED)' >/dev/null 2>&1; then \
 	  echo "Python 3.11, 3.12 or 3.13 is needed; found: $$(python3 --version 2>&1)." >&2; exit 1; fi
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	  echo "Python's venv module is missing; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }

@@ -1,0 +1,164 @@
+"""`make run`, as somebody who has just cloned the project."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+import requests
+from actors import PATIENCE, ROOT, clean_environ
+
+ENDS_WITHIN = 5.0
+
+
+@contextmanager
+def make_run(data: Path, port: int, **settings: str) -> Iterator[subprocess.Popen[str]]:
+    """What `make run` starts, in a process group of its own, as a terminal would."""
+    command = [sys.executable, "-m", "vton.local.stack", "--data", str(data)]
+    environ = clean_environ(PORT=str(port), PYTHONUNBUFFERED="1", **settings)
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(PATIENCE)
+
+
+def read_until(process: subprocess.Popen[str], text: str) -> str:
+    """What the process printed up to and with a line that has `text` in it."""
+    assert process.stdout is not None
+    seen = ""
+    for line in process.stdout:
+        seen += line
+        if text in line:
+            return seen
+    raise AssertionError(seen)
+
+
+def four_free_ports() -> int:
+    """A port that is free, and the three behind it."""
+    for port in range(20_000 + os.getpid() % 20_000, 60_000, 10):
+        with suppress(OSError):
+            for offset in range(4):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", port + offset))
+            return port
+    raise AssertionError("no free ports")
+
+
+def descendants(data: Path) -> list[str]:
+    """The processes that name the data folder or were started with it in their environment."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            command = (folder / "cmdline").read_bytes()
+            environ = (folder / "environ").read_bytes()
+            if str(data).encode() in command or f"VTON_TEST={data}".encode() in environ:
+                found.append(command.decode().replace("\0", " "))
+    return found
+
+
+def test_it_starts_ends_and_remembers(tmp_path: Path) -> None:
+    port = four_free_ports()
+    web = f"http://127.0.0.1:{port}"
+    with make_run(tmp_path, port, VTON_TEST=str(tmp_path)) as process:
+        seen = read_until(process, "Ctrl-C")
+        assert f"Open {web}" in seen
+        first = requests.get(f"{web}/api/garments", timeout=10).json()["data"]
+        assert len(first) >= 6
+        assert "Virtual try-on" in requests.get(web, timeout=10).text
+        settings = (tmp_path / "settings.env").read_text()
+        assert (tmp_path / "settings.env").stat().st_mode & 0o077 == 0
+        assert f"SUPABASE_URL=http://127.0.0.1:{port + 1}\n" in settings
+        assert descendants(tmp_path)
+        began = time.monotonic()
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(PATIENCE) == 0
+        assert time.monotonic() - began < ENDS_WITHIN
+    assert descendants(tmp_path) == []
+
+    with make_run(tmp_path, port) as process:
+        read_until(process, "Ctrl-C")
+        again = requests.get(f"{web}/api/garments", timeout=10).json()["data"]
+        assert [garment["id"] for garment in again] == [garment["id"] for garment in first]
+
+
+def test_a_busy_port_is_said_in_one_line(tmp_path: Path) -> None:
+    port = four_free_ports()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port + 1))
+        taken.listen()
+        with make_run(tmp_path, port) as process:
+            output, _ = process.communicate(timeout=PATIENCE)
+
+    assert process.returncode == 1
+    assert output.strip() == (
+        f"Port {port + 1} is busy: end what uses it, or choose others: PORT={port + 100} make run"
+    )
+
+
+def test_a_missing_setting_beside_a_given_one_is_named(tmp_path: Path) -> None:
+    settings = {"SUPABASE_URL": "http://127.0.0.1:1", "PIXAZO_API_KEY": "k"}
+    with make_run(tmp_path, four_free_ports(), **settings) as process:
+        output, _ = process.communicate(timeout=PATIENCE)
+
+    assert process.returncode == 1
+    assert "SUPABASE_SERVICE_ROLE_KEY is not set" in output
+    assert "postgres" not in output
+    assert not (tmp_path / "postgres").exists()
+
+
+@pytest.mark.parametrize("value", ["eighty", "0", "99999"])
+def test_a_port_that_is_none_is_said(tmp_path: Path, value: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "vton.local.stack", "--data", str(tmp_path)],
+        cwd=ROOT,
+        env=clean_environ(PORT=value),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert done.stderr.strip() == f"PORT must be a number from 1 to 65000, not {value!r}."
+
+
+@pytest.mark.parametrize(
+    ("python", "message"),
+    [
+        ('echo "Python 3.9.2"; exit 1', "Python 3.11, 3.12 or 3.13 is needed"),
+        ('case "$*" in *version_info*) exit 0;; *) exit 1;; esac', "venv module is missing"),
+    ],
+)
+def test_make_says_what_python_it_needs(tmp_path: Path, python: str, message: str) -> None:
+    for name in ("python3", "python3.11", "python3.12", "python3.13"):
+        script = tmp_path / name
+        script.write_text(f"#!/bin/sh\n{python}\n")
+        script.chmod(0o755)
+    (tmp_path / "Makefile").write_text((ROOT / "Makefile").read_text())
+    for name in ("requirements.txt", "requirements-dev.txt"):
+        (tmp_path / name).touch()
+    environ = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+
+    done = subprocess.run(
+        ["make", "run"], cwd=tmp_path, env=environ, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode != 0
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
