@@ -146,7 +146,8 @@ def _home(data: Path) -> Path:
     """The folder that really holds the cluster: `data`, wherever the server can get there.
 
     For root, a checkout may lie where `nobody` cannot reach it (/root). Then the cluster lies
-    below /var/lib, and a file in `data` says where: no permission of a foreign folder changes.
+    below /var/lib (or with what is temporary), and a file in `data` says where: no permission of
+    a foreign folder changes.
     """
     if os.geteuid() != 0:
         return data
@@ -155,7 +156,9 @@ def _home(data: Path) -> Path:
         return data
     pointer = data / "elsewhere"
     if not pointer.exists() or not Path(pointer.read_text()).is_dir():
-        home = tempfile.mkdtemp(prefix="vton-postgres-", dir="/var/lib")
+        temporary = Path(tempfile.gettempdir())
+        parent = temporary if data.is_relative_to(temporary) else Path("/var/lib")
+        home = tempfile.mkdtemp(prefix="vton-postgres-", dir=parent)
         Path(home).chmod(0o711)
         pointer.write_text(home)
     return Path(pointer.read_text())
@@ -233,7 +236,9 @@ class _Server:
             deadline = time.monotonic() + PATIENCE
             while _signal(pid, signal.SIGINT) and time.monotonic() < deadline:
                 time.sleep(0.05)
-        (self.cluster / "postmaster.pid").unlink(missing_ok=True)
+        # A dead server's process id may be somebody else's by now: PostgreSQL would believe it.
+        for lock in (self.cluster / "postmaster.pid", sockets / ".s.PGSQL.5432.lock"):
+            lock.unlink(missing_ok=True)
 
     def socket_folder(self) -> Path:
         """The cluster itself, or a short folder of its own where that path is too long."""
@@ -319,6 +324,7 @@ def _ensure_postgres_role(admin: psycopg.Connection) -> None:
     if not admin.execute("select 1 from pg_roles where rolname = 'postgres'").fetchone():
         rights = "login createrole createdb replication bypassrls"
         admin.execute(sql.SQL("create role postgres " + rights))
+        admin.execute("alter database postgres owner to postgres")
 
 
 def _answers(path: Path) -> bool:

@@ -1,0 +1,62 @@
+"""`python -m vton.local.gateway`: the gateway as a process of its own, on loopback only."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+from gunicorn.app.base import BaseApplication
+
+from vton.local.gateway.app import create_app
+from vton.local.gateway.database import Database
+from vton.local.gateway.keys import load_keys
+from vton.local.gateway.services import Gateway
+
+THREADS = 200
+"""Requests served at once. As many threads of a worker may be calling at the same time."""
+
+
+class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
+    """gunicorn with our settings, and without its command line and files."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._options = options
+        super().__init__()
+
+    def load_config(self) -> None:
+        settings: dict[str, Any] = {
+            "bind": f"127.0.0.1:{self._options.port}",
+            "worker_class": "gthread",
+            "threads": THREADS,
+            "worker_connections": 2000,
+            # Longer than any client keeps an idle connection, so that none is closed under it.
+            "keepalive": 120,
+            # Nothing here is worth waiting for: idle connections would hold it up.
+            "graceful_timeout": 0,
+            "control_socket_disable": True,
+            "loglevel": "warning",
+        }
+        for name, value in settings.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        """Called in the process that serves: the connections must not be made before the fork."""
+        data: Path = self._options.data
+        objects = data / "objects"
+        objects.mkdir(parents=True, exist_ok=True)
+        public_url = self._options.public_url or f"http://127.0.0.1:{self._options.port}"
+        database = Database(self._options.database_url)
+        return create_app(Gateway(load_keys(data), database, objects, public_url.rstrip("/")))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m vton.local.gateway", description=__doc__)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--database-url", required=True)
+    parser.add_argument("--data", type=Path, required=True, help="folder for keys and objects")
+    parser.add_argument("--public-url", default="", help="default: http://127.0.0.1:PORT")
+    Server(parser.parse_args()).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,313 @@
+"""The REST service at `/rest/v1`: the part of PostgREST that this project's clients use.
+
+Which answers: https://docs.postgrest.org/en/v12/references/api/tables_views.html; the tests put
+the same requests to the real PostgREST.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import jwt
+import psycopg
+from flask import Blueprint, Response, current_app, request
+from psycopg.sql import Composed
+
+from vton.local.gateway.callers import Caller, identify
+from vton.local.gateway.database import Database
+from vton.local.gateway.rest_errors import RestError, from_database, not_supported
+from vton.local.gateway.rest_query import Column, Query, parse
+from vton.local.gateway.rest_schema import SCHEMA, Schema
+from vton.local.gateway.rest_sql import Statements
+from vton.local.gateway.services import gateway
+
+bp = Blueprint("rest", __name__, url_prefix="/rest/v1")
+OBJECT = "application/vnd.pgrst.object+json"
+
+
+@dataclass(frozen=True)
+class Preferences:
+    """The header `Prefer`, as far as it is supported."""
+
+    returns: str = "minimal"
+    resolution: str = ""
+    defaults: bool = False
+    count: bool = False
+
+
+@bp.errorhandler(RestError)
+def _failed(error: RestError) -> Response:
+    response = Response(json.dumps(error.body), error.status, content_type=_json_type())
+    if error.status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+@bp.route("/", methods=["GET", "HEAD"])
+def describe() -> Response:
+    """PostgREST describes itself here in OpenAPI; this does not."""
+    raise not_supported("the OpenAPI description")
+
+
+@bp.get("/<table>")
+def read(table: str) -> Response:
+    """Select rows; HEAD is Flask's."""
+    preferences, query = _preferences(), _query()
+    statements = Statements(_schema(), query)
+    statement = statements.read(_schema().table(table), count=preferences.count)
+    answer = _run(statement, single=_wants_object())
+    return _ranged(answer, query)
+
+
+@bp.post("/<table>")
+def insert(table: str) -> Response:
+    """Insert one row or many; with `resolution` an upsert."""
+    preferences, query = _preferences(), _query()
+    found = _schema().table(table)
+    body, rows = _body()
+    columns = query.columns if query.columns is not None else _keys(rows)
+    _schema().check_columns(found, columns)
+    listed = body if isinstance(json.loads(body), list) else f"[{body}]"
+    statement = _statements(query, preferences).insert(
+        found, listed, columns, resolution=preferences.resolution, defaults=preferences.defaults
+    )
+    answer = _run(statement, single=_wants_object() and preferences.returns == "representation")
+    updated = preferences.resolution == "merge" and not answer["inserted"]
+    return _changed(answer, preferences, 200 if updated else 201)
+
+
+@bp.patch("/<table>")
+def update(table: str) -> Response:
+    """Set columns in the rows the filters choose."""
+    preferences, query = _preferences(), _query()
+    found = _schema().table(table)
+    body, rows = _body()
+    columns = query.columns if query.columns is not None else _keys(rows)
+    _schema().check_columns(found, columns)
+    first = json.dumps(rows[0]) if isinstance(json.loads(body), list) and rows else body
+    statement = _statements(query, preferences).update(found, first, columns)
+    answer = _run(statement, single=_wants_object() and preferences.returns == "representation")
+    return _changed(answer, preferences, 200, first=0)
+
+
+@bp.delete("/<table>")
+def delete(table: str) -> Response:
+    """Delete the rows the filters choose."""
+    preferences, query = _preferences(), _query()
+    statement = _statements(query, preferences).delete(_schema().table(table))
+    answer = _run(statement, single=_wants_object() and preferences.returns == "representation")
+    return _changed(answer, preferences, 200)
+
+
+@bp.route("/<table>", methods=["PUT"])
+def replace(table: str) -> Response:
+    """PostgREST's upsert of one row by its key."""
+    raise not_supported(f"PUT on '{table}'; POST with Prefer: resolution=merge-duplicates is")
+
+
+@bp.post("/rpc/<name>")
+def call(name: str) -> Response:
+    """Call a function with the JSON object in the body as its named arguments."""
+    body = request.get_data(as_text=True) or "{}"
+    given = _parsed(body)
+    if not isinstance(given, dict):
+        raise not_supported("a function's arguments as anything but a JSON object")
+    return _call(name, body, set(given), _query(), read_only=False)
+
+
+@bp.get("/rpc/<name>")
+def call_by_get(name: str) -> Response:
+    """Call a function that changes nothing, with the query string's parameters."""
+    known = _schema().parameters(name)
+    pairs = list(request.args.items(multi=True))
+    given = {key: value for key, value in pairs if key in known}
+    query = _query([pair for pair in pairs if pair[0] not in known])
+    return _call(name, json.dumps(given), set(given), query, read_only=True)
+
+
+@bp.route("/rpc/<name>", methods=["PATCH", "PUT", "DELETE"])
+def refuse_call(name: str) -> Response:
+    """A function is called, not changed."""
+    raise RestError(405, "PGRST101", f"Cannot use the {request.method} method on RPC")
+
+
+def _call(name: str, body: str, given: set[str], query: Query, *, read_only: bool) -> Response:
+    function = _schema().function(name, given)
+    if function.returns == "scalar" and (query.levels or query.items != (Column("*"),)):
+        raise not_supported("filters and select on a function that returns no rows")
+    statement = Statements(_schema(), query).call(function, body, given, count=_preferences().count)
+    single = _wants_object() and function.returns == "rows"
+    answer = _run(statement, single=single, read_only=read_only or not function.volatile)
+    if function.returns == "void":
+        return _empty(204, {"Content-Range": "0-0/*"})
+    return _ranged(answer, query)
+
+
+def _schema() -> Schema:
+    schema: Schema = current_app.extensions["rest_schema"]
+    return schema
+
+
+def _statements(query: Query, preferences: Preferences) -> Statements:
+    return Statements(_schema(), query, preferences.returns == "representation")
+
+
+def _caller() -> Caller:
+    try:
+        return identify(request.headers, gateway().keys)
+    except jwt.ExpiredSignatureError:
+        raise RestError(401, "PGRST301", "JWT expired") from None
+    except jwt.PyJWTError:
+        raise RestError(401, "PGRST301", "JWSError JWSInvalidSignature") from None
+
+
+def _run(statement: Composed, *, single: bool, read_only: bool = False) -> dict[str, Any]:
+    """Run a statement as the caller; undone where it fails, or `single` finds not one row."""
+    caller = _caller()
+    try:
+        with _database().transaction(caller, read_only=read_only) as cursor:
+            answer = cursor.execute(statement).fetchone() or {}
+            if single and answer["rows"] != 1:
+                raise RestError(
+                    406,
+                    "PGRST116",
+                    "Cannot coerce the result to a single JSON object",
+                    details=f"The result contains {answer['rows']} rows",
+                )
+    except psycopg.Error as error:
+        raise from_database(error, anonymous=caller.role == "anon") from error
+    if single and answer["body"].startswith("["):
+        answer["body"] = json.dumps(json.loads(answer["body"])[0])
+    return answer
+
+
+def _database() -> Database:
+    return gateway().database
+
+
+def _query(pairs: list[tuple[str, str]] | None = None) -> Query:
+    """The query string, with the range of the header `Range` in it."""
+    for header in ("Accept-Profile", "Content-Profile"):
+        if request.headers.get(header, SCHEMA) != SCHEMA:
+            raise RestError(406, "PGRST106", f"The schema must be one of the following: {SCHEMA}")
+    query = parse(request.args.items(multi=True) if pairs is None else pairs)
+    if request.method in ("PATCH", "DELETE") and query.level().limit is not None:
+        raise not_supported("a limit on a change")
+    match = re.fullmatch(r"(\d+)-(\d*)", request.headers.get("Range", ""))
+    if match and request.method == "GET":
+        _narrow(query, int(match[1]), int(match[2]) if match[2] else None)
+    return query
+
+
+def _narrow(query: Query, first: int, last: int | None) -> None:
+    """Take of the rows chosen by limit and offset those that the header asks for as well."""
+    if last is not None and last < first:
+        raise RestError.range(
+            "The lower boundary must be lower than or equal to the upper boundary in the Range"
+            " header."
+        )
+    level = query.level()
+    ends = [] if last is None else [last]
+    if level.limit is not None:
+        ends.append(level.offset + level.limit - 1)
+    if level.limit != 0:
+        level.offset = max(level.offset, first)
+        if ends and min(ends) < level.offset:
+            raise RestError.range("Limit should be greater than or equal to zero.")
+        level.limit = min(ends) - level.offset + 1 if ends else None
+
+
+def _preferences() -> Preferences:
+    words = [word.strip() for word in request.headers.get("Prefer", "").split(",")]
+    given = dict(word.split("=", 1) for word in words if "=" in word)
+    if given.get("return") == "headers-only":
+        raise not_supported("Prefer: return=headers-only")
+    if given.get("count", "exact") != "exact":
+        raise not_supported(f"Prefer: count={given['count']}; count=exact is")
+    return Preferences(
+        returns=given.get("return", "minimal"),
+        resolution=given.get("resolution", "").removesuffix("-duplicates"),
+        defaults=given.get("missing") == "default",
+        count="count" in given,
+    )
+
+
+def _wants_object() -> bool:
+    """Whether the one row itself is wanted, and not a list; refuses other formats."""
+    accepted = [part.partition(";") for part in request.headers.get("Accept", "*/*").split(",")]
+    kinds = [kind.strip() for kind, _, _ in accepted]
+    if OBJECT in kinds:
+        if any("nulls=stripped" in rest for _, _, rest in accepted):
+            raise not_supported("nulls=stripped")
+        return True
+    if not {"application/json", "*/*", "application/*"} & set(kinds):
+        raise not_supported(f"the media type {', '.join(kinds)}")
+    return False
+
+
+def _json_type() -> str:
+    return "application/json; charset=utf-8"
+
+
+def _parsed(body: str) -> Any:
+    kind = request.mimetype or "application/json"
+    if kind != "application/json":
+        raise not_supported(f"a body of the type {kind}")
+    try:
+        return json.loads(body)
+    except ValueError:
+        raise RestError(400, "PGRST102", "Empty or invalid json") from None
+
+
+def _body() -> tuple[str, list[Any]]:
+    """The JSON text of the body, and its rows."""
+    body = request.get_data(as_text=True)
+    parsed = _parsed(body)
+    return body, parsed if isinstance(parsed, list) else [parsed]
+
+
+def _keys(rows: list[Any]) -> tuple[str, ...]:
+    if any(not isinstance(row, dict) or row.keys() != rows[0].keys() for row in rows):
+        raise RestError(400, "PGRST102", "All object keys must match")
+    return tuple(rows[0]) if rows else ()
+
+
+def _ranged(answer: dict[str, Any], query: Query) -> Response:
+    """The answer to a read: its status and Content-Range say which part of the whole it is."""
+    first, rows, total = query.level().offset, answer["rows"], answer.get("total")
+    if total is not None and first > total:
+        message = f"An offset of {first} was requested, but there are only {total} rows."
+        response = _failed(RestError.range(message))
+        response.headers["Content-Range"] = _content_range(0, 0, total)
+        return response
+    status = 206 if total is not None and rows < total else 200
+    kind = f"{OBJECT}; charset=utf-8" if _wants_object() else _json_type()
+    response = Response(answer["body"], status, content_type=kind)
+    response.headers["Content-Range"] = _content_range(first, rows, total)
+    return response
+
+
+def _content_range(first: int, rows: int, total: int | None) -> str:
+    span = f"{first}-{first + rows - 1}" if rows else "*"
+    return f"{span}/{'*' if total is None else total}"
+
+
+def _changed(
+    answer: dict[str, Any], preferences: Preferences, status: int, first: int | None = None
+) -> Response:
+    """The answer to a change; PostgREST tells a span of rows for updates only."""
+    span = 0 if first is None else answer["rows"]
+    total = answer["rows"] if preferences.count else None
+    headers = {"Content-Range": _content_range(0, span, total)}
+    if preferences.returns == "representation":
+        kind = f"{OBJECT}; charset=utf-8" if _wants_object() else _json_type()
+        return Response(answer["body"], status, headers, content_type=kind)
+    empty = 204 if request.method != "POST" else status
+    return _empty(empty, headers)
+
+
+def _empty(status: int, headers: dict[str, str]) -> Response:
+    response = Response(status=status, headers=headers)
+    del response.headers["Content-Type"]
+    return response
