@@ -1,0 +1,33 @@
+"""`vton-client.js` in Node, by Node's own test runner."""
+
+import os
+import subprocess
+from pathlib import Path
+
+from actors import ROOT
+
+from vton.errors import CATALOGUE
+
+HERE = Path(__file__).parent
+CLIENT = ROOT / "vton" / "demo" / "static" / "vton-client.js"
+
+
+def test_the_client_keeps_its_promises(node: str, tmp_path: Path) -> None:
+    module = tmp_path / "vton-client.mjs"  # Node 20 takes a module by its name's ending
+    module.write_bytes(CLIENT.read_bytes())
+    done = subprocess.run(
+        [node, "--test", "--test-reporter=spec", str(HERE / "vton_client.test.mjs")],
+        env={**os.environ, "VTON_CLIENT": module.as_uri()},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_code_is_explained_to_frontends() -> None:
+    explained = (ROOT / "docs" / "frontend.md").read_text(encoding="utf-8")
+    own = {"network", "timeout", "bad_answer"}
+
+    assert {code for code in own | set(CATALOGUE) if f"`{code}`" not in explained} == set()

@@ -1,0 +1,178 @@
+/** The client the docs give away, against a server that misbehaves in every way it must bear. */
+
+import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
+import { after, before, beforeEach, test } from 'node:test';
+
+const { VtonError, createClient, newIdempotencyKey } = await import(process.env.VTON_CLIENT);
+
+const ID = '3f1c1a52-6f0e-4f9b-9f54-0d8f5d7f2f11';
+const GOOD = { sessionId: ID, status: 'success', resultImageUrl: 'https://x.example/r.png' };
+const REFUSED = {
+  success: false, message: 'Some fields are wrong.', code: 'invalid_fields', hint: 'See errors.',
+  retryable: false, request_id: 'abc', errors: { garmentId: ['Required.'] },
+};
+
+/** @type {((request: any, response: any) => void)[]} */
+let answers = [];
+/** @type {{method: string, url: string, headers: any, body: string}[]} */
+let requests = [];
+let baseUrl = '';
+
+const server = createServer((request, response) => {
+  const chunks = [];
+  request.on('data', (chunk) => chunks.push(chunk));
+  request.on('end', () => {
+    const { method, url, headers } = request;
+    requests.push({ method, url, headers, body: Buffer.concat(chunks).toString('latin1') });
+    (answers.length > 1 ? answers.shift() : answers[0])(request, response);
+  });
+});
+
+before(() => new Promise((resolve) => {
+  server.listen(0, '127.0.0.1', () => {
+    baseUrl = `http://127.0.0.1:${server.address().port}/`;
+    resolve();
+  });
+}));
+after(() => server.close());
+beforeEach(() => {
+  answers = [];
+  requests = [];
+});
+
+const json = (status, body, headers = {}) => (_request, response) => {
+  response.writeHead(status, { 'Content-Type': 'application/json', ...headers });
+  response.end(JSON.stringify(body));
+};
+const data = (body, meta) => json(200, { success: true, data: body, meta });
+const cut = (request) => request.socket.destroy();
+const waiting = (status) => data({ sessionId: ID, status, retryAfterSeconds: 0.01 });
+const signedIn = () => createClient({ baseUrl, getToken: () => 'token' });
+const caught = (promise) => promise.then(() => assert.fail('it did not throw'), (error) => error);
+
+test('garments are public, and the query is encoded', async () => {
+  answers = [data([{ id: 'a' }], { next_cursor: 'more' })];
+  const page = await createClient({ baseUrl }).listGarments({ category: 'a & b', limit: 5 });
+  assert.deepEqual(page, { items: [{ id: 'a' }], nextCursor: 'more' });
+  assert.equal(requests[0].url, '/api/garments?category=a+%26+b&limit=5');
+  assert.equal(requests[0].headers.authorization, undefined);
+});
+
+test('a start carries the photo, the garment, the token and a key of its own', async () => {
+  answers = [json(202, { success: true, data: { sessionId: ID, status: 'queued' } })];
+  const photo = new File(['pixels'], 'me.jpg', { type: 'image/jpeg' });
+  await signedIn().startTryOn(photo, 'garment-1');
+  await signedIn().startTryOn(photo, 'garment-1');
+  const [one, two] = requests;
+  assert.equal(one.headers.authorization, 'Bearer token');
+  assert.match(one.body, /name="userImage"; filename="me.jpg"\r\nContent-Type: image\/jpeg/);
+  assert.match(one.body, /name="garmentId"\r\n\r\ngarment-1/);
+  assert.match(one.headers['idempotency-key'], /^[0-9a-f-]{36}$/);
+  assert.notEqual(one.headers['idempotency-key'], two.headers['idempotency-key']);
+});
+
+test('a start is never repeated by itself', async () => {
+  answers = [cut];
+  const error = await caught(signedIn().startTryOn(new Blob(['x']), 'garment-1'));
+  assert.equal(error.code, 'network');
+  assert.equal(error.retryable, true);
+  assert.equal(requests.length, 1);
+});
+
+test('a refusal is an error with everything the service said', async () => {
+  answers = [json(422, REFUSED)];
+  const error = await caught(signedIn().startTryOn(new Blob(['x']), ''));
+  assert.ok(error instanceof VtonError);
+  const { message, code, hint, retryable, status, requestId, errors } = error;
+  assert.deepEqual({ success: false, message, code, hint, retryable, request_id: requestId, errors },
+    REFUSED);
+  assert.equal(status, 422);
+});
+
+test('what is not the service is said in words, too', async () => {
+  answers = [(_request, response) => response.writeHead(502).end('<h1>Bad gateway</h1>')];
+  const error = await caught(createClient({ baseUrl }).listGarments());
+  assert.equal(error.code, 'bad_answer');
+  assert.equal(error.retryable, true);
+});
+
+test('waiting goes on through cuts, busy and broken answers, and tells each status once', async () => {
+  const busy = { success: false, message: 'Busy.', code: 'unavailable', hint: '', retryable: true };
+  answers = [
+    waiting('queued'), cut, waiting('queued'), waiting('processing'),
+    json(503, busy, { 'Retry-After': '1' }), json(429, { ...busy, retryable: false }),
+    waiting('processing'), data(GOOD),
+  ];
+  const seen = [];
+  const begun = Date.now();
+  const result = await signedIn().waitForResult(ID, { onStatus: (status) => seen.push(status) });
+  assert.deepEqual(result, GOOD);
+  assert.deepEqual(seen, ['queued', 'processing', 'success']);
+  assert.ok(Date.now() - begun >= 1900, 'waited as long as it was told to');
+});
+
+test('a failed try-on throws its own code and hint', async () => {
+  const error = { code: 'provider_failed', hint: 'Try again.', retryable: true };
+  answers = [data({ sessionId: ID, status: 'failed', error_message: 'No luck.', error })];
+  const thrown = await caught(signedIn().waitForResult(ID));
+  assert.equal(thrown.message, 'No luck.');
+  assert.equal(thrown.sessionId, ID);
+  assert.deepEqual(
+    { code: thrown.code, hint: thrown.hint, retryable: thrown.retryable }, error);
+  assert.equal(requests.length, 1);
+});
+
+test('waiting for a session that is gone ends at once', async () => {
+  answers = [json(404, { ...REFUSED, code: 'session_not_found' })];
+  assert.equal((await caught(signedIn().waitForResult(ID))).code, 'session_not_found');
+});
+
+test('a signal stops the waiting with its own reason', async () => {
+  answers = [data({ sessionId: ID, status: 'queued', retryAfterSeconds: 60 })];
+  const stop = new AbortController();
+  const reason = new Error('the user left');
+  setTimeout(() => stop.abort(reason), 100);
+  assert.equal(await caught(signedIn().waitForResult(ID, { signal: stop.signal })), reason);
+  assert.equal(await caught(signedIn().getStatus(ID, { signal: stop.signal })), reason);
+});
+
+test('an expired token is renewed once, and the call repeated', async () => {
+  answers = [json(401, { ...REFUSED, code: 'token_expired' }), data(GOOD)];
+  const vton = createClient({ baseUrl, getToken: async ({ renew }) => (renew ? 'new' : 'old') });
+  assert.deepEqual(await vton.getStatus(ID), GOOD);
+  assert.deepEqual(requests.map(({ headers }) => headers.authorization),
+    ['Bearer old', 'Bearer new']);
+});
+
+test('tryOn does it all, and tells queued once', async () => {
+  answers = [
+    json(202, { success: true, data: { sessionId: ID, status: 'queued' } }),
+    waiting('queued'), waiting('processing'), data(GOOD),
+  ];
+  const seen = [];
+  const onStatus = (status, { sessionId }) => seen.push([status, sessionId]);
+  assert.deepEqual(await signedIn().tryOn(new Blob(['x']), 'g', { onStatus }), GOOD);
+  assert.deepEqual(seen, [['queued', ID], ['processing', ID], ['success', ID]]);
+});
+
+test('history is a page, delete answers nothing', async () => {
+  answers = [data([GOOD], { next_cursor: null }), data({ sessionId: ID })];
+  assert.deepEqual(await signedIn().listHistory({ limit: 1, cursor: 'c' }),
+    { items: [GOOD], nextCursor: null });
+  assert.equal(await signedIn().deleteSession(ID), undefined);
+  assert.deepEqual(requests.map(({ method, url }) => `${method} ${url}`),
+    ['GET /api/try-on/history?limit=1&cursor=c', `DELETE /api/try-on/${ID}`]);
+});
+
+test('a key is a UUID without randomUUID, too', () => {
+  const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
+  assert.match(newIdempotencyKey(), uuid);
+  const { randomUUID } = crypto;
+  Object.defineProperty(crypto, 'randomUUID', { value: undefined, configurable: true });
+  try {
+    assert.match(newIdempotencyKey(), uuid);
+  } finally {
+    Object.defineProperty(crypto, 'randomUUID', { value: randomUUID, configurable: true });
+  }
+});

@@ -1,0 +1,85 @@
+// @ts-check
+/** One try-on as the page knows it, and the note that lets a running one survive a reload. */
+
+import { VtonError } from './vton-client.js';
+
+const STORED = 'vton.running';
+
+/**
+ * @typedef {object} TryOn
+ * @property {string} sessionId
+ * @property {import('./vton-client.js').Status} status
+ * @property {string | null} garmentId
+ * @property {string} garmentName
+ * @property {string} garmentBrand
+ * @property {string} garmentUrl empty where there is none
+ * @property {string} originalUrl empty where the photo cannot be shown
+ * @property {string} resultUrl empty until there is a picture
+ * @property {number} startedAt in milliseconds since 1970
+ * @property {boolean} live whether it was started in this visit; else it is from the history
+ * @property {Blob | null} photo the photo itself, where this visit has it
+ * @property {import('./vton-client.js').VtonError | null} error why it failed, or was lost from sight
+ */
+
+/**
+ * @param {import('./vton-client.js').HistoryItem} item
+ * @returns {TryOn}
+ */
+export function fromHistory(item) {
+  const { error } = item;
+  const failed = item.status === 'failed';
+  return {
+    sessionId: item.sessionId,
+    status: item.status,
+    garmentId: item.garment_id,
+    garmentName: nameOf(item),
+    garmentBrand: item.garment?.brand ?? '',
+    garmentUrl: item.garment?.image_url ?? '',
+    originalUrl: item.original_user_image_url ?? '',
+    resultUrl: item.resultImageUrl ?? '',
+    startedAt: Date.parse(item.created_at),
+    live: false,
+    photo: null,
+    error: failed ? new VtonError(item.error_message ?? 'It failed.', { ...error }) : null,
+  };
+}
+
+/** @param {import('./vton-client.js').HistoryItem} item */
+export function nameOf(item) {
+  return item.garment?.name ?? 'A garment of the past';
+}
+
+/**
+ * Note a running try-on, so that it is found after a reload.
+ *
+ * @param {string} userId
+ * @param {TryOn} tryOn
+ * @param {string} smallCopy of the photo, as a data URL
+ */
+export function remember(userId, tryOn, smallCopy) {
+  const { originalUrl, photo, error, ...kept } = tryOn;
+  const note = { userId, tryOn: { ...kept, originalUrl: smallCopy } };
+  try {
+    localStorage.setItem(STORED, JSON.stringify(note));
+  } catch {
+    localStorage.removeItem(STORED); // no room: it is still in the history when it ends
+  }
+}
+
+/**
+ * @param {string} userId
+ * @returns {TryOn | null} the running try-on that was noted for this user
+ */
+export function recall(userId) {
+  try {
+    const note = JSON.parse(localStorage.getItem(STORED) ?? 'null');
+    return note?.userId === userId ? { ...note.tryOn, photo: null, error: null } : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Take the note away again. */
+export function forget() {
+  localStorage.removeItem(STORED);
+}
