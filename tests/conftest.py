@@ -24,7 +24,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         running.start()
         yield running
     finally:
-        running.stop()
+        running.stop(remove=True)
 
 
 @pytest.fixture

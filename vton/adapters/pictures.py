@@ -9,8 +9,8 @@ from typing import Any, cast
 from redis import Redis
 from redis.exceptions import RedisError
 from storage3.exceptions import StorageApiError
-
 from supabase import Client
+
 from vton.adapters.supabase import unavailable_when_away
 from vton.tryon.ports import NameTaken, PictureMissing, SignedUrl
 

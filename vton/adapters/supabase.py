@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import httpx
 from postgrest import APIError
 from storage3.exceptions import StorageApiError
-
 from supabase import Client, ClientOptions, create_client
+
 from vton.errors import Unavailable
 
 logger = logging.getLogger(__name__)

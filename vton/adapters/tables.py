@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from postgrest import APIError
-
 from supabase import Client
+
 from vton.adapters.supabase import unavailable_when_away
 from vton.errors import CATALOGUE, Unavailable
 from vton.garments.model import Garment as ShopGarment

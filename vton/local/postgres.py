@@ -75,11 +75,22 @@ def start(data: Path) -> Postgres:
 
     A server that a killed run has left there is ended first. Raises PostgresError.
     """
-    data = data.resolve()
-    data.mkdir(parents=True, exist_ok=True)
-    lock = _lock(data)
+    try:
+        data = data.resolve()
+        data.mkdir(parents=True, exist_ok=True)
+        lock = _lock(data)
+        try:
+            return _start(data, lock)
+        except BaseException:
+            lock.close()
+            raise
+    except OSError as error:
+        raise PostgresError(f"PostgreSQL cannot use {data}: {error}") from error
+
+
+def _start(data: Path, lock: IO[str]) -> Postgres:
     home = _home(data)
-    server = _Server(home, _binaries(home), _account())
+    server = _Server(home, _binaries(home), _owner(home / "cluster"))
     server.create()
     server.end_leftover()
     sockets = server.socket_folder()
@@ -132,9 +143,14 @@ def _lock(data: Path) -> IO[str]:
     return lock
 
 
-def _account() -> pwd.struct_passwd | None:
-    """Who the server runs as, if not as us: PostgreSQL refuses to run as root."""
-    return pwd.getpwnam("nobody") if os.geteuid() == 0 else None
+def _owner(cluster: Path) -> tuple[int, int] | None:
+    """The user and group to run as, if not as us: PostgreSQL refuses to run as root."""
+    if os.geteuid() != 0:
+        return None
+    if cluster.exists():
+        return cluster.stat().st_uid, cluster.stat().st_gid
+    nobody = pwd.getpwnam("nobody")
+    return nobody.pw_uid, nobody.pw_gid
 
 
 def _reachable(path: Path) -> bool:
@@ -149,7 +165,7 @@ def _home(data: Path) -> Path:
     below /var/lib (or with what is temporary), and a file in `data` says where: no permission of
     a foreign folder changes.
     """
-    if os.geteuid() != 0:
+    if os.geteuid() != 0 or (data / "cluster").exists():
         return data
     data.chmod(data.stat().st_mode | 0o011)
     if _reachable(data):
@@ -198,11 +214,11 @@ def _copied(package: Path, target: Path) -> Path:
 class _Server:
     """One cluster and the programs that serve it."""
 
-    def __init__(self, home: Path, binaries: Path, account: pwd.struct_passwd | None) -> None:
+    def __init__(self, home: Path, binaries: Path, owner: tuple[int, int] | None) -> None:
         self.cluster = home / "cluster"
         self.log = home / "log"
         self._binaries = binaries
-        self._account = account
+        self._owner = owner
 
     def create(self) -> None:
         """Make the cluster, unless it is there. Renamed at the end: it is whole, or not there."""
@@ -254,7 +270,6 @@ class _Server:
         settings = {
             "listen_addresses": "",
             "timezone": "UTC",
-            "synchronous_commit": "off",  # a power cut may cost the last second, never the rest
             "shared_buffers": "64MB",
             "max_connections": "150",
         }
@@ -280,9 +295,9 @@ class _Server:
         """Start a program in a session of its own, so that Ctrl-C reaches us and not it."""
         program = str(self._binaries / command[0])
         identity: dict[str, Any] = {}
-        if self._account:
-            identity = {"user": self._account.pw_uid, "group": self._account.pw_gid}
-            identity["extra_groups"] = []
+        if self._owner:
+            user, group = self._owner
+            identity = {"user": user, "group": group, "extra_groups": []}
         clean = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
         return subprocess.Popen(
             [program, *command[1:]],
@@ -297,8 +312,8 @@ class _Server:
 
     def _own(self, folder: Path) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)
-        if self._account:
-            os.chown(folder, self._account.pw_uid, self._account.pw_gid)
+        if self._owner:
+            os.chown(folder, *self._owner)
 
     def _last_words(self) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-3:])

@@ -242,13 +242,16 @@ class Stack:
         """The last lines that a process printed."""
         return self._processes.output[name]
 
-    def stop(self) -> None:
-        """End everything: the service first, while its parts still answer."""
+    def stop(self, *, remove: bool = False) -> None:
+        """End everything: the service first, while its parts still answer.
+
+        `remove` deletes the database, too, which may lie outside the data folder.
+        """
         service = [name for name in self._processes.names() if name in procfile()]
         self._processes.stop(service, SERVICE_SECONDS)
         self._processes.stop(self._processes.names(), PARTS_SECONDS)
         if self._postgres is not None:
-            self._postgres.stop()
+            self._postgres.stop(remove=remove)
             self._postgres = None
 
 

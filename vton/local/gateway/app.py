@@ -5,7 +5,7 @@ from typing import Any
 from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
 
-from vton.local.gateway import auth, rest, storage
+from vton.local.gateway import auth, rest, storage, storage_errors
 from vton.local.gateway.callers import KeyRejected, check_key
 from vton.local.gateway.rest_schema import Schema
 from vton.local.gateway.services import Gateway, gateway
@@ -19,6 +19,7 @@ EXPOSED = "Content-Range, Content-Location, Range-Unit, X-Total-Count, Link, X-S
 def create_app(parts: Gateway) -> Flask:
     """The application for one project."""
     app = Flask(__name__, static_folder=None)
+    app.json.sort_keys = False  # type: ignore[attr-defined] # of the default provider
     app.extensions["gateway"] = parts
     app.extensions["rest_schema"] = Schema(parts.database)
     app.before_request(_answer_preflight)
@@ -67,7 +68,7 @@ def _http_error(error: HTTPException) -> Any:
         status, code = error.code or 500, "unexpected_failure"
         message = error.description or error.name
     if request.path.startswith("/storage/v1/"):
-        return storage.error_response(status, code, message)
+        return storage_errors.error_response(status, code, message)
     if request.path.startswith("/auth/v1/"):
         return auth.error_response(status, code, message)
     rest_code = "PGRST127" if status == 501 else "PGRSTX00"

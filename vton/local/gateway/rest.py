@@ -54,10 +54,9 @@ def describe() -> Response:
 def read(table: str) -> Response:
     """Select rows; HEAD is Flask's."""
     preferences, query = _preferences(), _query()
-    statements = Statements(_schema(), query)
+    statements = Statements(_schema(), query, single=_wants_object())
     statement = statements.read(_schema().table(table), count=preferences.count)
-    answer = _run(statement, single=_wants_object())
-    return _ranged(answer, query)
+    return _ranged(_run(statement, single=statements.single), query)
 
 
 @bp.post("/<table>")
@@ -69,10 +68,11 @@ def insert(table: str) -> Response:
     columns = query.columns if query.columns is not None else _keys(rows)
     _schema().check_columns(found, columns)
     listed = body if isinstance(json.loads(body), list) else f"[{body}]"
-    statement = _statements(query, preferences).insert(
+    statements = _statements(query, preferences)
+    statement = statements.insert(
         found, listed, columns, resolution=preferences.resolution, defaults=preferences.defaults
     )
-    answer = _run(statement, single=_wants_object() and preferences.returns == "representation")
+    answer = _run(statement, single=statements.single)
     updated = preferences.resolution == "merge" and not answer["inserted"]
     return _changed(answer, preferences, 200 if updated else 201)
 
@@ -86,8 +86,8 @@ def update(table: str) -> Response:
     columns = query.columns if query.columns is not None else _keys(rows)
     _schema().check_columns(found, columns)
     first = json.dumps(rows[0]) if isinstance(json.loads(body), list) and rows else body
-    statement = _statements(query, preferences).update(found, first, columns)
-    answer = _run(statement, single=_wants_object() and preferences.returns == "representation")
+    statements = _statements(query, preferences)
+    answer = _run(statements.update(found, first, columns), single=statements.single)
     return _changed(answer, preferences, 200, first=0)
 
 
@@ -95,8 +95,8 @@ def update(table: str) -> Response:
 def delete(table: str) -> Response:
     """Delete the rows the filters choose."""
     preferences, query = _preferences(), _query()
-    statement = _statements(query, preferences).delete(_schema().table(table))
-    answer = _run(statement, single=_wants_object() and preferences.returns == "representation")
+    statements = _statements(query, preferences)
+    answer = _run(statements.delete(_schema().table(table)), single=statements.single)
     return _changed(answer, preferences, 200)
 
 
@@ -127,18 +127,20 @@ def call_by_get(name: str) -> Response:
 
 
 @bp.route("/rpc/<name>", methods=["PATCH", "PUT", "DELETE"])
-def refuse_call(name: str) -> Response:
+def refuse_call(name: str) -> Response:  # noqa: ARG001 - of the route
     """A function is called, not changed."""
-    raise RestError(405, "PGRST101", f"Cannot use the {request.method} method on RPC")
+    message = f"Cannot use the {request.method} method on RPC"
+    raise RestError(405, "PGRST101", message)
 
 
 def _call(name: str, body: str, given: set[str], query: Query, *, read_only: bool) -> Response:
     function = _schema().function(name, given)
     if function.returns == "scalar" and (query.levels or query.items != (Column("*"),)):
         raise not_supported("filters and select on a function that returns no rows")
-    statement = Statements(_schema(), query).call(function, body, given, count=_preferences().count)
-    single = _wants_object() and function.returns == "rows"
-    answer = _run(statement, single=single, read_only=read_only or not function.volatile)
+    statements = Statements(_schema(), query, single=_wants_object() and function.returns == "rows")
+    statement = statements.call(function, body, given, count=_preferences().count)
+    read_only = read_only or not function.volatile
+    answer = _run(statement, single=statements.single, read_only=read_only)
     if function.returns == "void":
         return _empty(204, {"Content-Range": "0-0/*"})
     return _ranged(answer, query)
@@ -150,7 +152,8 @@ def _schema() -> Schema:
 
 
 def _statements(query: Query, preferences: Preferences) -> Statements:
-    return Statements(_schema(), query, preferences.returns == "representation")
+    wanted = preferences.returns == "representation"
+    return Statements(_schema(), query, wanted and _wants_object(), wanted)
 
 
 def _caller() -> Caller:
@@ -177,8 +180,6 @@ def _run(statement: Composed, *, single: bool, read_only: bool = False) -> dict[
                 )
     except psycopg.Error as error:
         raise from_database(error, anonymous=caller.role == "anon") from error
-    if single and answer["body"].startswith("["):
-        answer["body"] = json.dumps(json.loads(answer["body"])[0])
     return answer
 
 

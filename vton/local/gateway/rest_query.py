@@ -113,6 +113,8 @@ def _parse_level(query: Query, key: str, value: str) -> None:
     """One parameter that is a filter, an order or a limit, of the table or of an embedded one."""
     negated = re.search(r"(?:^|\.)not\.(?:and|or)$", key) is not None
     parts = tuple(part.strip('"') for part in re.findall(r'"[^"]*"|[^.]+', key))
+    if not parts:
+        raise _unparsable("filter", key)
     name = parts[-1]
     level = query.level(parts[: -2 if negated else -1])
     if name in ("and", "or"):

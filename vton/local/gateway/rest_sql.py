@@ -43,6 +43,8 @@ class Statements:
 
     schema: Schema
     query: Query
+    single: bool = False
+    """Whether the one row itself is wanted, and not a list."""
     representation: bool = True
     """Whether the rows of a change are wanted back."""
 
@@ -54,18 +56,18 @@ class Statements:
         self, table: Table, body: str, columns: Path, *, resolution: str, defaults: bool
     ) -> Composed:
         """Insert every object of the JSON array `body`."""
-        target = _name(table.name)
-        names = _names(columns)
-        head = SQL("insert into {} ({}) select {} from").format(target, names, names)
-        if not columns:
-            head = SQL("insert into {} select from").format(target)
-        rows = SQL("json_populate_recordset(null::{}, {}) where true").format(
-            target, self._rows(table, body, columns if defaults else ())
-        )
-        if not columns:
-            rows = SQL("json_array_elements({}) where true").format(_json(body))
+        target, names = _name(table.name), _names(columns)
+        if columns:
+            rows = self._rows(table, body, columns if defaults else ())
+            head = SQL(
+                "insert into {0} ({1}) select {1} from json_populate_recordset(null::{0}, {2})"
+            )
+            change = head.format(target, names, rows)
+        else:
+            head = SQL("insert into {} select from json_array_elements({})")
+            change = head.format(target, _json(body))
         conflict = self._on_conflict(table, columns, resolution)
-        return self._change(SQL(" ").join([head, rows, conflict]), table, resolution == "merge")
+        return self._change(change + conflict, table, merges=resolution == "merge")
 
     def _rows(self, table: Table, body: str, defaulted: Path) -> Composable:
         """The rows to insert; a key that is missing in one becomes its column's default."""
@@ -86,9 +88,9 @@ class Statements:
         if not resolution or not keys:
             return SQL("")
         if resolution == "ignore" or not columns:
-            return SQL("on conflict ({}) do nothing").format(_names(keys))
+            return SQL(" on conflict ({}) do nothing").format(_names(keys))
         settings = [SQL("{0} = excluded.{0}").format(Identifier(name)) for name in columns]
-        return SQL("on conflict ({}) do update set {}").format(
+        return SQL(" on conflict ({}) do update set {}").format(
             _names(keys), SQL(", ").join(settings)
         )
 
@@ -96,7 +98,8 @@ class Statements:
         """Set the columns of the JSON object `body` in the rows the filters choose."""
         target = _name(table.name)
         if not columns:
-            return self._change(SQL("delete from {} where false").format(target), table)
+            nothing = SQL("select null::{} as _row, true as _inserted where false").format(target)
+            return self._changed(nothing, table)
         settings = [SQL("{0} = _body.{0}").format(Identifier(name)) for name in columns]
         return self._change(
             SQL(
@@ -117,16 +120,18 @@ class Statements:
     def _filters(self, table: str) -> Composable:
         return _and([_condition(table, part) for part in self.query.level().conditions])
 
-    def _change(self, change: Composable, table: Table, merges: bool = False) -> Composed:
+    def _change(self, change: Composable, table: Table, *, merges: bool = False) -> Composed:
         """A change, whose rows are then read like a table: `select` and embedding apply to them.
 
         Where nothing of them is wanted nothing is read, since that takes the right to.
         """
         row = Identifier(table.name) if self.representation else SQL("null")
         inserted = SQL("{}.xmax = 0").format(Identifier(table.name)) if merges else SQL("true")
-        source = SQL("with _changed as ({} returning {} as _row, {} as _inserted)").format(
-            change, row, inserted
-        )
+        returning = SQL(" returning {} as _row, {} as _inserted").format(row, inserted)
+        return self._changed(change + returning, table)
+
+    def _changed(self, changed: Composable, table: Table) -> Composed:
+        source = SQL("with _changed as ({})").format(changed)
         if not self.representation:
             return source + SQL(
                 " select '' as body, count(*) as rows, count(*) filter (where _inserted)"
@@ -179,7 +184,7 @@ class Statements:
         inserted: bool = False,
     ) -> Composed:
         """The rows of `rows`, seen as those of `table`, as one JSON text."""
-        level = level or self.query.level()
+        level, one = level or self.query.level(), one or self.single
         base = SQL("from {} as {} where {}").format(
             rows, Identifier(table), self._where(table, table, self.query.items, level, ())
         )
