@@ -2,7 +2,6 @@
 
 import socket
 from typing import Any
-from uuid import uuid4
 
 import psycopg
 import pytest
@@ -13,6 +12,7 @@ from redis import Redis
 
 from vton.local.stack import Stack
 
+NOBODYS = "8a6e0804-2bd0-4672-b79d-d97027f9071a"
 MEGABYTE = 1024 * 1024
 PHOTO = ("a.jpg", jpeg())
 
@@ -26,7 +26,7 @@ BAD_POSTS: dict[str, tuple[int, str, dict[str, Any]]] = {
     ),
     "an unknown garment": (
         422, "invalid_fields",
-        {"files": {"userImage": PHOTO}, "data": {"garmentId": str(uuid4())}},
+        {"files": {"userImage": PHOTO}, "data": {"garmentId": NOBODYS}},
     ),
     "two photos": (
         422, "invalid_fields",
@@ -132,8 +132,8 @@ def test_wrong_pages_are_refused(user: User, path: str, query: str, field: str) 
     [
         ("GET", "/nowhere", 404, "not_found"),
         ("GET", "/api/try-on/not-a-uuid/status", 404, "not_found"),
-        ("GET", f"/api/try-on/{uuid4()}/status", 404, "session_not_found"),
-        ("DELETE", f"/api/try-on/{uuid4()}", 404, "session_not_found"),
+        ("GET", f"/api/try-on/{NOBODYS}/status", 404, "session_not_found"),
+        ("DELETE", f"/api/try-on/{NOBODYS}", 404, "session_not_found"),
         ("PUT", "/api/try-on", 405, "method_not_allowed"),
         ("POST", "/api/garments", 405, "method_not_allowed"),
         ("POST", "/", 405, "method_not_allowed"),

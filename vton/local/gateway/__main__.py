@@ -39,7 +39,7 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             "worker_connections": 2000,
             # Longer than any client keeps an idle connection, so that none is closed under it.
             "keepalive": 120,
-            "graceful_timeout": 1,
+            "graceful_timeout": 3,
             "control_socket_disable": True,
             "loglevel": "warning",
         }
