@@ -35,14 +35,19 @@ class Config:
     pixazo_image_mode: str = "auto"
     pixazo_first_poll: float = 5.0
     pixazo_poll_interval: float = 3.0
+    pixazo_polls_per_second: float = 50.0
     pixazo_allowed_hosts: tuple[str, ...] = ("gateway.pixazo.ai", "gateway.appypie.com")
     result_allowed_hosts: tuple[str, ...] = ()
     cors_origins: tuple[str, ...] = ()
     session_deadline: float = 600.0
+    retention_days: int = 30
+    max_paid_per_day: int = 1000
     worker_concurrency: int = 100
     log_level: str = "INFO"
     demo_email: str = ""
     demo_password: str = field(default="", repr=False)
+    admin_user: str = "admin"
+    admin_password: str = field(default="", repr=False)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
@@ -73,18 +78,25 @@ class Config:
             pixazo_image_mode=read.choice(
                 "PIXAZO_IMAGE_MODE", cls.pixazo_image_mode, ("auto", "url", "base64")
             ),
-            pixazo_first_poll=read.seconds("PIXAZO_FIRST_POLL", cls.pixazo_first_poll),
-            pixazo_poll_interval=read.seconds("PIXAZO_POLL_INTERVAL", cls.pixazo_poll_interval),
+            pixazo_first_poll=read.positive("PIXAZO_FIRST_POLL", cls.pixazo_first_poll),
+            pixazo_poll_interval=read.positive("PIXAZO_POLL_INTERVAL", cls.pixazo_poll_interval),
+            pixazo_polls_per_second=read.positive(
+                "PIXAZO_POLLS_PER_SECOND", cls.pixazo_polls_per_second
+            ),
             pixazo_allowed_hosts=read.items("PIXAZO_ALLOWED_HOSTS", cls.pixazo_allowed_hosts),
             result_allowed_hosts=read.items("RESULT_ALLOWED_HOSTS", cls.result_allowed_hosts),
             cors_origins=read.items("CORS_ORIGINS", cls.cors_origins),
-            session_deadline=read.seconds("SESSION_DEADLINE", cls.session_deadline),
-            worker_concurrency=read.count("WORKER_CONCURRENCY", cls.worker_concurrency),
+            session_deadline=read.positive("SESSION_DEADLINE", cls.session_deadline),
+            retention_days=read.whole("RETENTION_DAYS", cls.retention_days),
+            max_paid_per_day=read.whole("MAX_PAID_PER_DAY", cls.max_paid_per_day),
+            worker_concurrency=read.whole("WORKER_CONCURRENCY", cls.worker_concurrency, minimum=1),
             log_level=read.choice(
                 "LOG_LEVEL", cls.log_level, ("DEBUG", "INFO", "WARNING", "ERROR")
             ),
             demo_email=read.text("DEMO_EMAIL", cls.demo_email),
             demo_password=read.text("DEMO_PASSWORD", cls.demo_password),
+            admin_user=read.text("ADMIN_USER", cls.admin_user),
+            admin_password=read.text("ADMIN_PASSWORD", cls.admin_password),
         )
 
 
@@ -119,18 +131,18 @@ class _Reader:
         text = self._environ.get(name, "")
         return tuple(item.strip() for item in text.split(",") if item.strip()) or default
 
-    def seconds(self, name: str, default: float) -> float:
+    def positive(self, name: str, default: float) -> float:
         text = self.text(name, str(default))
         try:
             value = float(text)
         except ValueError:
             value = -1.0
         if not 0 < value < 1e6:
-            raise ConfigError(f"{name} must be a positive number of seconds, not {text!r}.")
+            raise ConfigError(f"{name} must be a positive number, not {text!r}.")
         return value
 
-    def count(self, name: str, default: int) -> int:
+    def whole(self, name: str, default: int, minimum: int = 0) -> int:
         text = self.text(name, str(default))
-        if not text.isascii() or not text.isdigit() or not 0 < int(text) <= 10_000:
-            raise ConfigError(f"{name} must be a whole number from 1 to 10000, not {text!r}.")
+        if not text.isascii() or not text.isdigit() or not minimum <= int(text) <= 1_000_000:
+            raise ConfigError(f"{name} must be a whole number from {minimum}, not {text!r}.")
         return int(text)

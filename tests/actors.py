@@ -1,7 +1,6 @@
 """Who and what the tests act with: users, the simulator's controls, pictures."""
 
 import os
-import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -9,26 +8,15 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import requests
 from PIL import Image
 
 from config import Config
-from vton.local.stack import Ports
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 20.0
 """Seconds until something that should have happened did not."""
-
-
-def free_ports() -> Ports:
-    """Four loopback ports that nothing listens on."""
-    sockets = [socket.socket() for _ in range(4)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return Ports(*ports)
 
 
 def clean_environ(**settings: str) -> dict[str, str]:
@@ -53,6 +41,11 @@ class Simulator:
         """The books: every submit received since the reset."""
         answer = requests.get(f"{self._url}/submits", timeout=5).json()
         found: list[dict[str, Any]] = answer["submits"] if isinstance(answer, dict) else answer
+        return found
+
+    def stats(self) -> dict[str, Any]:
+        """Totals: submits, accepted, charged, polls, downloads, and tasks by their word."""
+        found: dict[str, Any] = requests.get(f"{self._url}/stats", timeout=5).json()
         return found
 
     def reset(self) -> None:
@@ -104,6 +97,19 @@ def until(look: Callable[[], Any]) -> Any:
             return seen
         time.sleep(0.03)
     raise AssertionError("it did not happen")
+
+
+def objects_of(database: psycopg.Connection[Any], user: User) -> list[str]:
+    """The names of a user's objects in storage."""
+    rows = database.execute(
+        "select name from storage.objects where name like %s", [f"%/{user.id}/%"]
+    )
+    return [name for (name,) in rows]
+
+
+def upload(photo: bytes, garment_id: str) -> dict[str, Any]:
+    """The form of a new try-on, as Flask's test client takes it."""
+    return {"userImage": (BytesIO(photo), "me.jpg"), "garmentId": garment_id}
 
 
 def jpeg(width: int = 400, height: int = 600, **options: Any) -> bytes:

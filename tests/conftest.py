@@ -7,10 +7,13 @@ from uuid import uuid4
 import psycopg
 import pytest
 import requests
-from actors import Simulator, User, clean_environ, free_ports
+from actors import Simulator, User, clean_environ
 from redis import Redis
 
-from vton.local.stack import Stack
+from config import Config
+from vton.adapters.breaker import PAUSED_KEY, PROBE_KEY, TRIPPED_KEY
+from vton.local.stack import Stack, free_ports
+from vton.wiring import Services, connect
 
 
 @pytest.fixture(scope="session")
@@ -28,12 +31,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 @pytest.fixture
-def simulator(stack: Stack) -> Iterator[Simulator]:
+def simulator(stack: Stack, redis: Redis) -> Iterator[Simulator]:
     """The simulator, reset before and after."""
     control = Simulator(stack.pixazo_url)
     control.reset()
     yield control
     control.reset()
+    redis.delete(TRIPPED_KEY, PAUSED_KEY, PROBE_KEY)
 
 
 @pytest.fixture
@@ -79,3 +83,9 @@ def redis(stack: Stack) -> Iterator[Redis]:
     """The Redis of the stack."""
     with Redis.from_url(stack.child_environ["REDIS_URL"]) as client:
         yield client
+
+
+@pytest.fixture
+def services(stack: Stack) -> Services:
+    """What a process of the stack works with, in this process."""
+    return connect(Config.from_env(stack.child_environ))

@@ -1,10 +1,12 @@
 """Photos become upright, metadata-free JPEGs in bounds."""
 
 from io import BytesIO
+from xml.etree import ElementTree
 
 import pytest
 from actors import encoded, jpeg
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from vton.errors import Problem
 from vton.imaging import normalise_garment, normalise_photo, verify_result
@@ -151,9 +153,39 @@ def test_a_garment_becomes_a_png_on_white() -> None:
     assert garment.getpixel((200, 200)) == (10, 120, 10)
 
 
-def test_a_png_result_keeps_its_bytes_and_others_become_png() -> None:
-    assert verify_result(PICTURES["PNG"]) == PICTURES["PNG"]
-    assert opened(verify_result(PICTURES["JPEG"])).format == "PNG"
+@pytest.mark.parametrize("name", ["PNG", "palette PNG", "JPEG", "WebP"])
+def test_a_result_becomes_a_png_with_the_ai_mark(name: str) -> None:
+    result = opened(verify_result(PICTURES[name]))
+
+    assert result.format == "PNG"
+    assert result.size == (400, 600)
+    assert close(result.convert("RGB").getpixel((200, 100)), (200, 30, 30))
+    packet = ElementTree.fromstring(result.info["xmp"])
+    mark = packet.find(".//{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType")
+    assert mark is not None
+    assert mark.text == (
+        "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+    )
+
+
+def test_a_png_result_keeps_its_pixels_bytes_and_loses_its_metadata() -> None:
+    notes = PngInfo()
+    notes.add_text("Comment", "Secret prompt")
+    notes.add_itxt("XML:com.adobe.xmp", "<x>Secret history</x>")
+    exif = Image.Exif()
+    exif[MAKE] = "Secret camera"
+    png = encoded(PORTRAIT, "PNG", pnginfo=notes, exif=exif) + b"Secret trailer"
+
+    result = verify_result(png)
+
+    assert b"Secret" not in result
+    assert pixel_bytes(result) == pixel_bytes(png)
+
+
+def pixel_bytes(png: bytes) -> bytes:
+    """The compressed pixels of a PNG."""
+    start = png.index(b"IDAT")
+    return png[start : png.rindex(b"IEND") - 8]
 
 
 @pytest.mark.parametrize("data", [b"", b"<html>", PICTURES["PNG"][:-500], PICTURES["JPEG"][:900]])

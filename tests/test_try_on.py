@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import psycopg
 import requests
-from actors import Simulator, User, jpeg, until
+from actors import Simulator, User, jpeg, objects_of, until
 from PIL import Image
 from redis import Redis
 
@@ -228,14 +228,6 @@ def without_id(response: requests.Response) -> dict[str, Any]:
     body: dict[str, Any] = response.json()
     body.pop("request_id")
     return body
-
-
-def objects_of(database: psycopg.Connection[Any], user: User) -> list[str]:
-    """The names of a user's objects in storage."""
-    rows = database.execute(
-        "select name from storage.objects where name like %s", [f"%/{user.id}/%"]
-    )
-    return [name for (name,) in rows]
 
 
 def running(redis: Redis, session_id: str) -> bool:

@@ -15,7 +15,7 @@ from rq.registry import FailedJobRegistry
 from rq.serializers import JSONSerializer
 from rq.worker import BaseWorker
 
-from vton.adapters.queue import open_queue
+from vton.adapters.queue import Liveness, open_queue
 from vton.adapters.worker import ThreadedWorker
 from vton.local.stack import Stack
 
@@ -101,7 +101,13 @@ def test_jobs_run_side_by_side_on_threads() -> None:
     for _ in range(3):
         queue.enqueue("meet")
 
-    worker = ThreadedWorker(queue, {"meet": lambda: together.wait() and None}, 3, threading.Event())
+    worker = ThreadedWorker(
+        queue,
+        {"meet": lambda: together.wait() and None},
+        3,
+        threading.Event(),
+        Liveness(queue.connection),
+    )
     worker.work(burst=True)
 
     assert queue.finished_job_registry.count == 3

@@ -68,6 +68,15 @@ CATALOGUE: Mapping[str, Kind] = {
         503, "Sign-in cannot be checked at the moment.", "Try again in a few seconds.",
         retryable=True,
     ),
+    "provider_paused": Kind(
+        503,
+        "The try-on service is not available at the moment.",
+        "Try again in a minute.",
+        retryable=True,
+    ),
+    "paid_cap_reached": Kind(
+        503, "Today's try-ons are used up.", "Try again tomorrow.", retryable=True
+    ),
     # -- try-ons that were accepted and failed later -------------------------------------
     "photo_rejected": Kind(
         200,

@@ -1,6 +1,8 @@
 """Pictures made safe: decoded once, upright, without metadata, in bounds."""
 
 import io
+import os
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +10,7 @@ from contextlib import contextmanager
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from vton.errors import Problem
+from vton.provenance import mark_png
 
 MAX_BYTES = 10 * 1024 * 1024
 """The largest photo, in bytes: the provider's own limit."""
@@ -20,6 +23,9 @@ DCT_SIDE = 1280
 """A large JPEG is decoded at the DCT scale that leaves at least so many pixels."""
 FORMATS = ("JPEG", "PNG", "WEBP")
 JPEG_QUALITY = 90
+
+_decoding = threading.BoundedSemaphore(os.cpu_count() or 1)
+"""More results decoded at once than there are cores only take memory."""
 
 # The limit is ours and is checked on the header, before anything is decoded.
 Image.MAX_IMAGE_PIXELS = None
@@ -129,7 +135,9 @@ def _to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
 
 
 def verify_result(data: bytes) -> bytes:
-    """Return a result as a PNG: a PNG keeps its bytes, anything else is encoded as one.
+    """Return a result as a PNG with the mark that AI made it, and no other metadata.
+
+    A PNG keeps its pixels' bytes, anything else is encoded as one.
 
     Raises Problem when `data` is not a whole picture in bounds; its content type is not
     trusted (the vendor documents `application/octet-stream`).
@@ -138,12 +146,13 @@ def verify_result(data: bytes) -> bytes:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise Problem("photo_too_many_pixels")
-            image.load()
-            if image.format == "PNG":
-                return data
-            output = io.BytesIO()
-            image.convert("RGB").save(output, "PNG", compress_level=1)
-            return output.getvalue()
+            with _decoding:
+                image.load()
+                if image.format != "PNG":
+                    output = io.BytesIO()
+                    image.convert("RGB").save(output, "PNG", compress_level=1)
+                    data = output.getvalue()
+            return mark_png(data)
     except Problem:
         raise
     except Exception:

@@ -10,15 +10,19 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from config import Config
+from vton.adapters.breaker import RedisBreaker
+from vton.adapters.pace import Pace
 from vton.adapters.pictures import Bucket
 from vton.adapters.pixazo import Pixazo, PixazoSettings
 from vton.adapters.queue import SessionJobs, connect_redis
 from vton.adapters.supabase import connect_supabase
-from vton.adapters.tables import GarmentRows, SessionRows
+from vton.adapters.tables import ErasureRows, GarmentRows, SessionRows, SubmitBooks
 from vton.adapters.tokens import SupabaseTokens
 from vton.errors import Unavailable
 from vton.garments.service import Garments
-from vton.tryon.service import Timing, TryOns
+from vton.tryon.run import Rules, Runs
+from vton.tryon.service import TryOns
+from vton.tryon.sweep import Sweep
 from vton.web.auth import Tokens
 
 WEB_REDIS_CONNECTIONS = 4
@@ -33,6 +37,8 @@ class Services:
 
     tokens: Tokens
     tryons: TryOns
+    runs: Runs
+    sweep: Sweep
     garments: Garments
     redis: Redis
     checks: Mapping[str, Callable[[], bool]]
@@ -46,21 +52,31 @@ def connect(config: Config, redis_connections: int = WEB_REDIS_CONNECTIONS) -> S
     supabase = connect_supabase(
         config.supabase_url, config.supabase_service_role_key, SUPABASE_CONNECTIONS
     )
-    pictures = Bucket(supabase, config.storage_bucket, redis)
+    sessions, books = SessionRows(supabase), SubmitBooks(supabase)
     garment_rows = GarmentRows(supabase)
-    tryons = TryOns(
-        SessionRows(supabase),
-        pictures,
-        SessionJobs(redis),
-        Pixazo(_pixazo_settings(config), pictures, config.worker_concurrency),
-        waiting=stopping,
-        timing=Timing(
-            config.pixazo_first_poll, config.pixazo_poll_interval, config.session_deadline
-        ),
+    pictures = Bucket(supabase, config.storage_bucket, redis)
+    jobs, breaker = SessionJobs(redis), RedisBreaker(redis)
+    pace = Pace(config.pixazo_polls_per_second, stopping)
+    provider = Pixazo(_pixazo_settings(config), pictures, pace, config.worker_concurrency)
+    rules = Rules(
+        config.pixazo_first_poll,
+        config.pixazo_poll_interval,
+        config.session_deadline,
+        config.max_paid_per_day,
     )
     return Services(
         tokens=SupabaseTokens(config.supabase_url, config.supabase_jwt_secret),
-        tryons=tryons,
+        tryons=TryOns(sessions, pictures, jobs, breaker, config.max_paid_per_day),
+        runs=Runs(sessions, books, pictures, jobs, breaker, provider, stopping, rules),
+        sweep=Sweep(
+            sessions,
+            books,
+            ErasureRows(supabase),
+            pictures,
+            jobs,
+            config.session_deadline,
+            config.retention_days,
+        ),
         garments=Garments(garment_rows, pictures),
         redis=redis,
         checks={"redis": lambda: _answers(redis.ping), "supabase": lambda: _lists(garment_rows)},

@@ -23,10 +23,22 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
+from vton.adapters.pace import Pace
 from vton.errors import Problem
 from vton.imaging import verify_result
 from vton.tryon.model import ProviderTask
-from vton.tryon.ports import Later, Never, Pictures, Progress
+from vton.tryon.ports import (
+    Inputs,
+    Later,
+    Missing,
+    Never,
+    OtherField,
+    OutOfMoney,
+    PictureMissing,
+    Pictures,
+    Progress,
+    ProviderError,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +54,8 @@ FETCH_SECONDS = 60.0
 """How long a whole download may take."""
 MAX_RESULT_BYTES = 20 * 1024 * 1024
 MAX_REDIRECTS = 3
+SLOW_SECONDS = 5.0
+"""How long all looks pause after a 429 that does not say."""
 
 _RUNNING = frozenset(
     [
@@ -72,8 +86,10 @@ _FAILED = frozenset(
         "timeout",
     ]
 )
-_BILLING_CODES = frozenset({1100, 1101, 1102, 1304})
-"""Kling's codes that come as 429 and are about the account, not about the rate."""
+_BILLING_CODES = frozenset({1100, 1101, 1102})
+"""Kling's codes that come as 429 and are about money: account abnormal, arrears, pack used up."""
+_ACCOUNT_CODES = frozenset({1000, 1001, 1002, 1003, 1004, 1103, 1304})
+"""Kling's codes about the key, its permissions, and where it may be used from."""
 _POLICY_CODES = frozenset({1300, 1301})
 """Kling's codes for a picture that its policy refuses."""
 
@@ -96,9 +112,12 @@ class PixazoSettings:
 class Pixazo:
     """Implements `vton.tryon.ports.Provider`. Safe to share between threads."""
 
-    def __init__(self, settings: PixazoSettings, pictures: Pictures, connections: int) -> None:
+    def __init__(
+        self, settings: PixazoSettings, pictures: Pictures, pace: Pace, connections: int
+    ) -> None:
         self._settings = settings
         self._pictures = pictures
+        self._pace = pace
         base_host = urlsplit(settings.base_url).hostname or ""
         self._key_hosts = settings.allowed_hosts | {base_host}
         self._http = requests.Session()
@@ -107,14 +126,15 @@ class Pixazo:
 
     # -- submit --------------------------------------------------------------------------
 
-    def submit(self, person: str, garment: str) -> ProviderTask:
-        person_image, garment_image = self._image(person), self._image(garment)
+    def prepare(self, person: str, garment: str) -> Inputs:
+        return Inputs(self._image(person), self._image(garment))
+
+    def submit(self, inputs: Inputs, *, other_field: bool) -> ProviderTask:
         fields = self._settings.garment_field.split(",")
-        response = self._post_task(person_image, garment_image, fields)
         other = self._other_garment_field(fields)
+        response = self._post_task(inputs, [other] if other and other_field else fields)
         if other and _is_about_the_garment_field(response):
-            logger.warning("the provider refused %s; trying %s", fields[0], other)
-            response = self._post_task(person_image, garment_image, [other])
+            raise OtherField(_error_text(response, _json(response)))
         return self._accepted(response)
 
     def _image(self, reference: str) -> str:
@@ -122,14 +142,15 @@ class Pixazo:
         if self._settings.send_urls:
             signed = self._pictures.sign([reference]).get(reference)
             if signed is None:
-                raise Never("interrupted", f"no object {reference}")
+                raise PictureMissing(reference)
             return signed.url
         is_url = reference.startswith("https://")
         data = self._download(reference) if is_url else self._pictures.get(reference)
         return base64.b64encode(data).decode()
 
-    def _post_task(self, person: str, garment: str, fields: list[str]) -> requests.Response:
-        body = {self._settings.person_field: person, **dict.fromkeys(fields, garment)}
+    def _post_task(self, inputs: Inputs, fields: list[str]) -> requests.Response:
+        body = {self._settings.person_field: inputs.person}
+        body |= dict.fromkeys(fields, inputs.garment)
         url = self._settings.base_url + self._settings.submit_path
         try:
             return self._http.post(
@@ -174,17 +195,23 @@ class Pixazo:
     # -- status --------------------------------------------------------------------------
 
     def look(self, task: ProviderTask) -> Progress:
+        self._pace.wait()
         try:
             response = self._ask(task)
         except requests.RequestException as error:
             raise Later(f"status: {type(error).__name__}") from None
+        if response.status_code == 429:
+            self._pace.slow(_retry_after(response) or SLOW_SECONDS)
         body = _json(response)
         if not body:  # an HTML challenge or error page says nothing about the task
             raise Later(f"status answered {response.status_code} without JSON")
-        if response.status_code in (401, 402, 403):
-            raise Never("provider_unavailable", f"status answered {response.status_code}")
-        if response.status_code != 200:
-            raise Later(f"status answered {response.status_code}", _retry_after(response))
+        status, text = response.status_code, _error_text(response, body)
+        if status in (401, 402, 403):
+            raise _not_taken(f"status answered {text}")
+        if status == 404 or "not found" in str(body.get("message")).lower():
+            raise Missing(text)
+        if status != 200:
+            raise Later(f"status answered {text}", _retry_after(response))
         return _progress(body)
 
     def _ask(self, task: ProviderTask) -> requests.Response:
@@ -299,32 +326,38 @@ def _is_about_the_garment_field(response: requests.Response) -> bool:
     return not any(word in text.lower() for word in about_else)
 
 
-def _refusal(response: requests.Response, body: Mapping[str, Any]) -> Later | Never:
+def _refusal(response: requests.Response, body: Mapping[str, Any]) -> ProviderError:
     """What a submit's answer other than 2xx means."""
     status, text = response.status_code, _error_text(response, body)
-    if _kling_code(body) in _BILLING_CODES or status in (401, 402, 403, 404):
-        logger.error("the provider does not take our submits: %s", text)
-        return Never("provider_unavailable", text)
-    if status == 429:
-        return Later(text, _retry_after(response))
-    if status == 503:
+    if _kling_code(body) in _BILLING_CODES or status == 402 or (status == 403 and body):
+        return OutOfMoney(text)
+    if status in (401, 404) or _kling_code(body) in _ACCOUNT_CODES or "Model" in text:
+        return _not_taken(text)
+    if status in (403, 429, 503):  # 403 without JSON: an edge in front of the API challenges us
         return Later(text, _retry_after(response))
     if status in (400, 413, 422):
         return Never("photo_rejected", text)
     return Never("provider_uncertain", text)
 
 
-def _kling_refusal(body: Mapping[str, Any]) -> Later | Never:
+def _kling_refusal(body: Mapping[str, Any]) -> ProviderError:
     """What Kling's service code in an answer with status 200 means."""
     code = _kling_code(body)
     text = f"code {code} {str(body.get('message'))[:200]!r}"
+    if code in _BILLING_CODES:
+        return OutOfMoney(text)
     if code in (1302, 1303, 5001):
         return Later(text)
     if code in (1200, 1201) or code in _POLICY_CODES:
         return Never("photo_rejected", text)
     if code >= 5000:
         return Never("provider_uncertain", text)
-    logger.error("the provider does not take our submits: %s", text)
+    return _not_taken(text)
+
+
+def _not_taken(text: str) -> Never:
+    """Key, account or address are wrong: nothing an end user can mend."""
+    logger.error("ALARM the provider does not take our submits: %s", text)
     return Never("provider_unavailable", text)
 
 
@@ -344,7 +377,7 @@ def _progress(body: Mapping[str, Any]) -> Progress:
     if word in _FAILED:
         reason = body.get("error") or inner.get("task_status_msg") or body.get("message")
         logger.warning("the provider's task failed: %s %r", word, str(reason)[:200])
-        return Progress(failure="provider_failed")
+        return Progress(failure="provider_failed", charged=word != "error")
     if word in _DONE and url is None:
         return Progress(failure="result_unusable")
     if word not in _RUNNING and word not in _DONE:

@@ -1,7 +1,9 @@
 """Redis, and the RQ queue on it: one job per try-on, named after the session, carrying its id."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import secrets
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import cast
 
 from redis import BlockingConnectionPool, Redis
 from redis.backoff import NoBackoff
@@ -9,6 +11,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 from rq import Queue
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
+from rq.executions import Execution
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
@@ -20,6 +23,12 @@ FINISHED_SECONDS = 600
 """How long RQ keeps what it knows of a job that ended."""
 CANCELLED_SECONDS = 3600
 """How long a cancellation is remembered: longer than any run lasts."""
+ALIVE_SECONDS = 30
+"""How long a run that says nothing is taken to be alive; it says so every ten seconds."""
+LEAD_SECONDS = 9
+"""One worker at a time sweeps, and no sooner than this after the last pass began."""
+EPOCH_KEY = "vton:epoch"
+LEAD_KEY = "vton:sweep"
 
 
 def connect_redis(url: str, connections: int, ssl_cert_reqs: str = "required") -> Redis:
@@ -66,15 +75,30 @@ class SessionJobs:
                 description="try-on",
             )
 
+    def enqueue_again(self, session_id: str) -> None:
+        with _unavailable_when_away():
+            self._forget(session_id)
+            self.enqueue(session_id)
+
+    def _forget(self, session_id: str) -> None:
+        """Remove what a dead worker has left of a job."""
+        self._queue.intermediate_queue.remove(session_id)
+        with suppress(NoSuchJobError, InvalidJobOperation):
+            job = Job.fetch(session_id, self._redis, serializer=JSONSerializer)
+            for execution_id in job.execution_registry.get_execution_ids():
+                execution = Execution(execution_id, session_id, self._redis)
+                job.started_job_registry.remove_execution(execution)
+                self._redis.delete(execution.key)
+            self._redis.delete(job.execution_registry.key)
+            job.delete()
+
     def cancel(self, session_id: str) -> None:
         with _unavailable_when_away():
             self._redis.set(_cancelled_key(session_id), 1, ex=CANCELLED_SECONDS)
-            try:
+            with suppress(NoSuchJobError, InvalidJobOperation):
                 job = Job.fetch(session_id, self._redis, serializer=JSONSerializer)
                 if job.is_queued:
                     job.delete()
-            except (NoSuchJobError, InvalidJobOperation):
-                pass  # it is over, or a worker has it and will look
 
     def cancelled(self, session_id: str) -> bool:
         try:
@@ -82,9 +106,50 @@ class SessionJobs:
         except RedisError:
             return False
 
+    def waiting(self) -> set[str]:
+        with _unavailable_when_away():
+            return set(self._queue.get_job_ids())
+
+    def running(self, session_ids: Sequence[str]) -> set[str]:
+        if not session_ids:
+            return set()
+        with _unavailable_when_away():
+            alive = self._redis.mget([_alive_key(session_id) for session_id in session_ids])
+        seen = zip(session_ids, cast(list[bytes | None], alive), strict=True)
+        return {session_id for session_id, value in seen if value}
+
+    def lead(self) -> bool:
+        with _unavailable_when_away():
+            if not self._redis.set(LEAD_KEY, 1, nx=True, ex=LEAD_SECONDS):
+                return False
+            # The epoch has no end but Redis being emptied.
+            return not self._redis.set(EPOCH_KEY, secrets.token_hex(8), nx=True)
+
+
+class Liveness:
+    """How a run proves that it lives: a key of its own, written again and again."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    def keep(self, session_ids: Collection[str]) -> None:
+        """Say that these sessions have a living run. Raises RedisError."""
+        with self._redis.pipeline(transaction=False) as pipeline:
+            for session_id in session_ids:
+                pipeline.set(_alive_key(session_id), 1, ex=ALIVE_SECONDS)
+            pipeline.execute()
+
+    def drop(self, session_id: str) -> None:
+        """Say that this session's run is over. Raises RedisError."""
+        self._redis.delete(_alive_key(session_id))
+
 
 def _cancelled_key(session_id: str) -> str:
     return f"vton:cancelled:{session_id}"
+
+
+def _alive_key(session_id: str) -> str:
+    return f"vton:alive:{session_id}"
 
 
 @contextmanager

@@ -1,12 +1,12 @@
-"""The rows of `try_on_history` and `garments`, through PostgREST with the service key.
+"""The rows of our tables, through PostgREST with the service key.
 
 The service key bypasses Row Level Security, so every query made for a user filters by the
 user itself, and every write of a run is conditional on the session being unfinished.
 """
 
-from collections.abc import Mapping
-from datetime import datetime
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeVar
 
 from postgrest import APIError
 from supabase import Client
@@ -15,18 +15,34 @@ from vton.adapters.supabase import unavailable_when_away
 from vton.errors import CATALOGUE, Unavailable
 from vton.garments.model import Garment as ShopGarment
 from vton.tryon.model import Garment, ProviderTask, Session, Status
-from vton.tryon.ports import NameTaken, UnknownGarment, UnknownUser
+from vton.tryon.ports import (
+    Erasure,
+    NameTaken,
+    Outcome,
+    PaidCapReached,
+    Ticket,
+    TicketAnswer,
+    Unfinished,
+    UnknownGarment,
+    UnknownUser,
+)
 
 Row = Mapping[str, Any]
 
 PAGE_ROWS = 1000
 """Hosted Supabase answers with at most so many rows."""
+IDS_IN_A_URL = 100
+"""Filters are in the URL, which proxies cap at 8 KB."""
 
 _SESSION = "*,garment:garments(id,name,brand,category,image_url)"
 _UNFINISHED = (Status.QUEUED, Status.PROCESSING)
 _ENDED = (Status.SUCCESS, Status.FAILED)
 _UNIQUE_VIOLATION = "23505"
 _FOREIGN_KEY_VIOLATION = "23503"
+_SERVICE_UNAVAILABLE = "PT503"
+"""PostgREST answers an exception of SQLSTATE PTxyz with the HTTP status xyz."""
+
+T = TypeVar("T")
 
 
 class SessionRows:
@@ -38,15 +54,18 @@ class SessionRows:
     def _table(self) -> Any:
         return self._client.table("try_on_history")
 
-    def create(self, session_id: str, user_id: str, garment_id: str, photo: str) -> None:
-        row = {
-            "id": session_id,
-            "user_id": user_id,
-            "garment_id": garment_id,
-            "original_user_image_url": photo,
+    def create(
+        self, session_id: str, user_id: str, garment_id: str, photo: str, paid_cap: int
+    ) -> None:
+        arguments = {
+            "p_id": session_id,
+            "p_user_id": user_id,
+            "p_garment_id": garment_id,
+            "p_photo": photo,
+            "p_paid_cap": paid_cap,
         }
         try:
-            _rows(self._table().insert(row))
+            _call(self._client, "create_session", arguments)
         except APIError as error:
             raise _refusal(error) from None
 
@@ -69,11 +88,6 @@ class SessionRows:
             return None
         return _first(_rows(self._table().select(_SESSION).eq("id", session_id)))
 
-    def keep_task(self, session_id: str, task: ProviderTask) -> None:
-        change = {"provider_task_id": task.id, "provider_status_url": task.status_url}
-        query = self._table().update(change).eq("id", session_id)
-        _rows(query.is_("provider_task_id", "null"))
-
     def succeed(self, session_id: str, result: str) -> bool:
         return self._update(session_id, {"status": Status.SUCCESS, "result_image_url": result})
 
@@ -85,13 +99,104 @@ class SessionRows:
         }
         return self._update(session_id, change)
 
-    def exists(self, session_id: str) -> bool:
-        return bool(_rows(self._table().select("id").eq("id", session_id)))
+    def status(self, session_id: str) -> Status | None:
+        rows = _rows(self._table().select("status").eq("id", session_id))
+        return Status(rows[0]["status"]) if rows else None
+
+    def task(self, session_id: str) -> ProviderTask | None:
+        columns = "provider_task_id,provider_status_url"
+        rows = _rows(
+            self._table().select(columns).eq("id", session_id).not_.is_("provider_task_id", "null")
+        )
+        return _task(rows[0]) if rows else None
+
+    def unfinished(self) -> Iterator[Unfinished]:
+        after: tuple[str, str] | None = None
+        while True:
+            query = self._table().select("id,status,created_at").in_("status", _UNFINISHED)
+            if after is not None:
+                when, last_id = after
+                query = query.gte("created_at", when).or_(
+                    f"created_at.gt.{when},and(created_at.eq.{when},id.gt.{last_id})"
+                )
+            rows = _rows(query.order("created_at").order("id").limit(PAGE_ROWS))
+            if not rows:
+                return
+            for row in rows:
+                created_at = datetime.fromisoformat(row["created_at"])
+                yield Unfinished(row["id"], Status(row["status"]), created_at)
+            after = rows[-1]["created_at"], rows[-1]["id"]
+
+    def delete_ended(self, before: datetime, limit: int) -> int:
+        old = (
+            self._table()
+            .select("id")
+            .in_("status", _ENDED)
+            .lt("created_at", before.isoformat())
+            .order("created_at")
+            .limit(limit)
+        )
+        ids = [row["id"] for row in _rows(old)]
+        for some in _batches(ids):
+            _rows(self._table().delete().in_("id", some))
+        return len(ids)
 
     def _update(self, session_id: str, change: Mapping[str, object]) -> bool:
         """Change an unfinished session; False if there is none of that id."""
         query = self._table().update(change).eq("id", session_id).in_("status", _UNFINISHED)
         return bool(_rows(query))
+
+
+class SubmitBooks:
+    """Implements `vton.tryon.ports.Books`; the rules are in the migrations' functions."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def take_ticket(self, session_id: str, attempt: str, paid_cap: int) -> Ticket:
+        arguments = {"p_session_id": session_id, "p_attempt": attempt, "p_paid_cap": paid_cap}
+        (row,) = _call(self._client, "take_ticket", arguments)
+        return Ticket(TicketAnswer(row["answer"]), row["age"])
+
+    def settle(self, attempt: str, outcome: Outcome, task: ProviderTask | None = None) -> None:
+        arguments = {
+            "p_attempt": attempt,
+            "p_outcome": outcome,
+            "p_task_id": task.id if task else None,
+            "p_status_url": task.status_url if task else None,
+        }
+        _call(self._client, "settle_submit", arguments)
+
+    def forgive_error(self, session_id: str, task_id: str) -> bool:
+        arguments = {"p_session_id": session_id, "p_task_id": task_id}
+        return bool(_call(self._client, "forgive_error", arguments))
+
+    def doubt_open(self, before: datetime) -> None:
+        query = self._client.table("submits").update({"outcome": Outcome.UNCERTAIN})
+        _rows(query.eq("outcome", "open").lt("at", before.isoformat()))
+
+
+class ErasureRows:
+    """Implements `vton.tryon.ports.Erasures`."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def due(self, made_before: datetime, limit: int) -> list[Erasure]:
+        query = self._client.table("erasures").select("id,path,erased_at")
+        query = query.or_(f"erased_at.is.null,created_at.lt.{made_before.isoformat()}")
+        rows = _rows(query.order("created_at").limit(limit))
+        return [Erasure(row["id"], row["path"], row["erased_at"] is not None) for row in rows]
+
+    def mark_erased(self, ids: Collection[int]) -> None:
+        now = datetime.now(UTC).isoformat()
+        for some in _batches(ids):
+            query = self._client.table("erasures").update({"erased_at": now})
+            _rows(query.in_("id", some))
+
+    def forget(self, ids: Collection[int]) -> None:
+        for some in _batches(ids):
+            _rows(self._client.table("erasures").delete().in_("id", some))
 
 
 class GarmentRows:
@@ -144,6 +249,19 @@ def _rows(query: Any) -> list[Row]:
     return data
 
 
+def _call(client: Client, function: str, arguments: Mapping[str, object]) -> Any:
+    """Call a function of the migrations; what it answered."""
+    with unavailable_when_away():
+        return client.rpc(function, dict(arguments)).execute().data
+
+
+def _batches(ids: Collection[T]) -> Iterator[list[T]]:
+    """The ids in lists short enough for a URL."""
+    everything = list(ids)
+    for start in range(0, len(everything), IDS_IN_A_URL):
+        yield everything[start : start + IDS_IN_A_URL]
+
+
 def _first(rows: list[Row]) -> Session | None:
     return _session(rows[0]) if rows else None
 
@@ -157,12 +275,13 @@ def _refusal(error: APIError) -> Exception:
         return UnknownUser()
     if error.code == _UNIQUE_VIOLATION and "photo" in text:
         return NameTaken()
+    if error.code == _SERVICE_UNAVAILABLE and "paid_cap" in text:
+        return PaidCapReached()
     return error
 
 
 def _session(row: Row) -> Session:
     garment = row.get("garment")
-    task_id = row["provider_task_id"]
     return Session(
         id=row["id"],
         user_id=row["user_id"],
@@ -172,10 +291,14 @@ def _session(row: Row) -> Session:
         status=Status(row["status"]),
         error_message=row["error_message"],
         error_code=row["error_code"],
-        task=ProviderTask(task_id, row["provider_status_url"]) if task_id else None,
+        task=_task(row) if row["provider_task_id"] else None,
         created_at=datetime.fromisoformat(row["created_at"]),
         garment=_session_garment(garment) if garment else None,
     )
+
+
+def _task(row: Row) -> ProviderTask:
+    return ProviderTask(row["provider_task_id"], row["provider_status_url"])
 
 
 def _session_garment(row: Row) -> Garment:

@@ -22,6 +22,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -32,6 +33,8 @@ from rq.executions import Execution
 from rq.job import Job
 from rq.timeouts import BaseDeathPenalty
 from rq.worker import BaseWorker, WorkerStatus
+
+from vton.adapters.queue import Liveness
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +60,7 @@ class NoDeathPenalty(BaseDeathPenalty):
 class ThreadedWorker(BaseWorker):
     """Runs up to `concurrency` jobs of one queue at once, until `stopping` is set.
 
-    `handlers` are the functions that jobs may name.
+    `handlers` are the functions that jobs may name; `liveness` is told which run.
     """
 
     death_penalty_class = NoDeathPenalty
@@ -68,6 +71,7 @@ class ThreadedWorker(BaseWorker):
         handlers: Mapping[str, Callable[..., object]],
         concurrency: int,
         stopping: threading.Event,
+        liveness: Liveness,
     ) -> None:
         super().__init__(
             [queue],
@@ -79,6 +83,7 @@ class ThreadedWorker(BaseWorker):
             maintenance_interval=MAINTENANCE_SECONDS,
         )
         self._stopping = stopping
+        self._liveness = liveness
         self._slots = threading.Semaphore(concurrency)
         self._running: dict[Execution, tuple[Job, threading.Thread]] = {}
 
@@ -104,6 +109,7 @@ class ThreadedWorker(BaseWorker):
 
     def execute_job(self, job: Job, queue: Queue) -> None:
         """Start a thread for the job; it gives its slot back."""
+        self._liveness.keep([job.id])
         execution = self.prepare_execution(job)
         thread = threading.Thread(
             target=self._perform, args=(job, queue, execution), name=job.id, daemon=True
@@ -125,13 +131,20 @@ class ThreadedWorker(BaseWorker):
             if self.should_run_maintenance_tasks:
                 self.run_maintenance_tasks()
             found = self._dequeue(None if burst else DEQUEUE_SECONDS)
-            if found is not None:
+            if found is not None and not self._has(found[0]):
                 self.execute_job(*found)
                 started = True
         finally:
             if not started:
                 self._slots.release()
         return started
+
+    def _has(self, job: Job) -> bool:
+        """Whether this worker runs the job already; then it only leaves the queue."""
+        if all(job.id != running.id for running, _ in list(self._running.values())):
+            return False
+        self.queues[0].intermediate_queue.remove(job.id)
+        return True
 
     def _dequeue(self, timeout: int | None) -> tuple[Job, Queue] | None:
         try:
@@ -156,6 +169,8 @@ class ThreadedWorker(BaseWorker):
             self.executions.pop(execution.id, None)
             self._running.pop(execution, None)
             self._slots.release()
+            with suppress(RedisError):
+                self._liveness.drop(job.id)
 
     def _register(self) -> None:
         """Register with Redis at the start, and again after it was emptied."""
@@ -168,6 +183,7 @@ class ThreadedWorker(BaseWorker):
         while not self._stopping.wait(BEAT_SECONDS):
             try:
                 self.heartbeat()
+                self._liveness.keep([job.id for job, _ in list(self._running.values())])
                 for execution, (job, _) in list(self._running.items()):
                     self.maintain_heartbeats(job, execution)
             except RedisError as error:

@@ -49,6 +49,7 @@ class Processes:
     def __init__(self, stopping: threading.Event, *, quiet: bool = False) -> None:
         self._stopping = stopping
         self._running: list[Running] = []
+        self._started: dict[str, tuple[Sequence[str], Mapping[str, str]]] = {}
         self._quiet = quiet
         self.output: dict[str, list[str]] = {}
 
@@ -68,6 +69,7 @@ class Processes:
         )
         running = Running(name, popen)
         self._running.append(running)
+        self._started[name] = command, environ
         self.output[name] = []
         threading.Thread(target=self._relay, args=(running,), daemon=True).start()
         return running
@@ -105,15 +107,24 @@ class Processes:
             self._running.remove(one)
 
     def end(self, name: str, number: signal.Signals, seconds: float) -> int:
-        """Send a signal to one process alone and return its exit code.
+        """Send a signal to a process and all that it started, and return its exit code.
 
         Raises subprocess.TimeoutExpired if it does not end within `seconds`.
         """
-        one = next(one for one in self._running if one.name == name)
-        one.popen.send_signal(number)
+        one = self.find(name)
+        one.signal(number)
         code = one.popen.wait(seconds)
         self._running.remove(one)
         return code
+
+    def start_again(self, name: str) -> Running:
+        """Start a process that ended, as it was started before."""
+        command, environ = self._started[name]
+        return self.start(name, command, environ)
+
+    def find(self, name: str) -> Running:
+        """The running process of that name."""
+        return next(one for one in self._running if one.name == name)
 
     def names(self) -> list[str]:
         """The names of all processes that run."""

@@ -13,6 +13,7 @@ import argparse
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -36,6 +37,7 @@ GARMENTS = Path(__file__).parent / "samples" / "garments"
 SAMPLE_EMAIL = "sample@example.com"
 SAMPLE_PASSWORD = "sample-password"  # noqa: S105 - a loopback account, shown on the page
 DEV_ORIGINS = "http://localhost:*,http://127.0.0.1:*"
+PARTS = ("valkey", "pixazo", "supabase")
 SERVICE_SECONDS = 2.5
 PARTS_SECONDS = 1.0
 """How long the service, and then its parts, may take to end after Ctrl-C."""
@@ -199,11 +201,27 @@ class Stack:
         if "SUPABASE_URL" in self.settings:
             self._import_garments()
 
-    def start_process(self, name: str) -> Running:
-        """Start a process of the Procfile by its own line."""
+    def start_process(self, name: str, line: str | None = None) -> Running:
+        """Start a process of the Procfile by its own line, or another of that `line`'s."""
         bind = f"--bind 127.0.0.1:{self.ports.web}"
         environ = {**self.child_environ, "GUNICORN_CMD_ARGS": bind}
-        return self._processes.start(name, shlex.split(procfile()[name]), environ)
+        return self._processes.start(name, shlex.split(procfile()[line or name]), environ)
+
+    def start_again(self, name: str) -> None:
+        """Start a process or part that ended, and wait until it listens, if it does."""
+        ports = {
+            "web": self.ports.web,
+            "supabase": self.ports.supabase,
+            "pixazo": self.ports.pixazo,
+            "valkey": self.ports.redis,
+        }
+        running = self._processes.start_again(name)
+        if name in ports:
+            self._processes.wait_until_listening(running, ports[name])
+
+    def runs(self, name: str) -> bool:
+        """Whether a process or part is running."""
+        return name in self._processes.names()
 
     def end_process(self, name: str, number: signal.Signals, seconds: float = 30.0) -> int:
         """Send a signal to a process, wait for its end, and return its exit code."""
@@ -238,6 +256,10 @@ class Stack:
                 return ended.name
         return None
 
+    def pid(self, name: str) -> int:
+        """The process id of a process or part."""
+        return self._processes.find(name).popen.pid
+
     def output(self, name: str) -> list[str]:
         """The last lines that a process printed."""
         return self._processes.output[name]
@@ -247,12 +269,21 @@ class Stack:
 
         `remove` deletes the database, too, which may lie outside the data folder.
         """
-        service = [name for name in self._processes.names() if name in procfile()]
+        service = [name for name in self._processes.names() if name not in PARTS]
         self._processes.stop(service, SERVICE_SECONDS)
         self._processes.stop(self._processes.names(), PARTS_SECONDS)
         if self._postgres is not None:
             self._postgres.stop(remove=remove)
             self._postgres = None
+
+
+def free_ports() -> Ports:
+    """Four loopback ports that nothing listens on."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(4)]
+    ports = Ports(*(one.getsockname()[1] for one in sockets))
+    for one in sockets:
+        one.close()
+    return ports
 
 
 def procfile() -> Mapping[str, str]:

@@ -1,21 +1,69 @@
 """What a try-on needs of the world outside; the adapters provide it."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
 
-from vton.tryon.model import ProviderTask, Session
+from vton.tryon.model import ProviderTask, Session, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """What the sweep has to know of a session that is queued or processing."""
+
+    id: str
+    status: Status
+    created_at: datetime
+
+
+class TicketAnswer(StrEnum):
+    """What asking for a ticket answers: see `take_ticket` in the migrations."""
+
+    TAKEN = "taken"
+    HELD = "held"
+    TASK = "task"
+    CAPPED = "capped"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """The answer, and for how many seconds the ticket has been out."""
+
+    answer: TicketAnswer
+    age: float
+
+
+class Outcome(StrEnum):
+    """What became of a submit."""
+
+    ACCEPTED = "accepted"
+    NOT_ACCEPTED = "not_accepted"
+    UNCERTAIN = "uncertain"
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """One object that must go. `again`: it was removed once, and is now for the last time."""
+
+    id: int
+    path: str
+    again: bool
 
 
 class Sessions(Protocol):
     """The rows of `try_on_history`. Every method raises Unavailable when the database is away."""
 
-    def create(self, session_id: str, user_id: str, garment_id: str, photo: str) -> None:
+    def create(
+        self, session_id: str, user_id: str, garment_id: str, photo: str, paid_cap: int
+    ) -> None:
         """Insert a queued session.
 
-        Raises UnknownGarment, UnknownUser (a deleted account), or NameTaken where another
-        session has a photo of that name.
+        Raises UnknownGarment, UnknownUser (a deleted account), NameTaken where another session
+        has a photo of that name, or PaidCapReached where `paid_cap` is not 0 and today's paid
+        calls are as many.
         """
         ...
 
@@ -40,10 +88,6 @@ class Sessions(Protocol):
         """Make a queued session `processing`; None when it has ended or is gone."""
         ...
 
-    def keep_task(self, session_id: str, task: ProviderTask) -> None:
-        """Store the paid task of a session that has none yet."""
-        ...
-
     def succeed(self, session_id: str, result: str) -> bool:
         """End an unfinished session with its result; False if there was none."""
         ...
@@ -52,8 +96,59 @@ class Sessions(Protocol):
         """End an unfinished session with a code of the catalogue; False if there was none."""
         ...
 
-    def exists(self, session_id: str) -> bool:
-        """Whether the session's row is still there."""
+    def status(self, session_id: str) -> Status | None:
+        """Return a session's status, None where its row is gone."""
+        ...
+
+    def task(self, session_id: str) -> ProviderTask | None:
+        """Return the paid task of a session that is processing."""
+        ...
+
+    def unfinished(self) -> Iterator[Unfinished]:
+        """Go through all sessions that are queued or processing, oldest first."""
+        ...
+
+    def delete_ended(self, before: datetime, limit: int) -> int:
+        """Delete up to `limit` ended sessions made before a time; how many there were."""
+        ...
+
+
+class Books(Protocol):
+    """Every submit, and who may make one. Methods raise Unavailable."""
+
+    def take_ticket(self, session_id: str, attempt: str, paid_cap: int) -> Ticket:
+        """Ask to submit a session once, in the name of `attempt` (a UUID of the run's own).
+
+        Asking again answers the same. `paid_cap` is the day's cap of paid calls, 0 for none.
+        """
+        ...
+
+    def settle(self, attempt: str, outcome: Outcome, task: ProviderTask | None = None) -> None:
+        """Write down what became of an attempt; its session gets the task of an accepted one."""
+        ...
+
+    def forgive_error(self, session_id: str, task_id: str) -> bool:
+        """Note that a task was not charged; True, once, if the session may submit again."""
+        ...
+
+    def doubt_open(self, before: datetime) -> None:
+        """Call attempts from before a time uncertain that nobody has settled."""
+        ...
+
+
+class Erasures(Protocol):
+    """Objects that must go, because their row went. Methods raise Unavailable."""
+
+    def due(self, made_before: datetime, limit: int) -> list[Erasure]:
+        """Return those not erased yet, and those made before a time, to be erased once more."""
+        ...
+
+    def mark_erased(self, ids: Collection[int]) -> None:
+        """Note that the objects were removed for the first time."""
+        ...
+
+    def forget(self, ids: Collection[int]) -> None:
+        """Delete the entries: their objects are gone for good."""
         ...
 
 
@@ -86,10 +181,14 @@ class SignedUrl:
 
 
 class Jobs(Protocol):
-    """The queue. Every method raises Unavailable when Redis is away."""
+    """The queue. Every method raises Unavailable when Redis is away, unless it says otherwise."""
 
     def enqueue(self, session_id: str) -> None:
-        """Have a worker run the session."""
+        """Have a worker run a new session."""
+        ...
+
+    def enqueue_again(self, session_id: str) -> None:
+        """Have a worker run a session that has lost its run, whatever was left of that."""
         ...
 
     def cancel(self, session_id: str) -> None:
@@ -98,6 +197,44 @@ class Jobs(Protocol):
 
     def cancelled(self, session_id: str) -> bool:
         """Whether the session was cancelled; False while that cannot be known."""
+        ...
+
+    def waiting(self) -> set[str]:
+        """Return the ids of the sessions in the queue."""
+        ...
+
+    def running(self, session_ids: Sequence[str]) -> set[str]:
+        """Return those of the sessions that a living run has."""
+        ...
+
+    def lead(self) -> bool:
+        """Whether this worker is to sweep now; one of all of them is, at most every few seconds.
+
+        False also when Redis has just been emptied: what runs has yet to say so again.
+        """
+        ...
+
+
+class Breaker(Protocol):
+    """Stops submits while the provider says that the account has no money. Never raises."""
+
+    def hold(self) -> float:
+        """Return for how many seconds a submit has to wait, 0 to go ahead.
+
+        After a pause one caller goes ahead to see whether all is well; the others wait for it.
+        """
+        ...
+
+    def trip(self) -> None:
+        """Stop all submits for a while."""
+        ...
+
+    def close(self) -> None:
+        """Let all submits go ahead: one was accepted."""
+        ...
+
+    def paused_for(self) -> int:
+        """Return for how many seconds nothing will be submitted, 0 if submits go ahead."""
         ...
 
 
@@ -111,42 +248,57 @@ class Waiting(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What the provider says of a task: still running, done with a URL, or failed."""
+    """What the provider says of a task: still running, done with a URL, or failed.
+
+    `charged` is False where the provider documents that a failure costs nothing.
+    """
 
     result_url: str | None = None
     failure: str | None = None
+    charged: bool = True
 
-    @property
-    def ended(self) -> bool:
-        """Whether the provider will say nothing new."""
-        return self.result_url is not None or self.failure is not None
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Photo and garment as the provider takes them: an https URL or raw base64 each."""
+
+    person: str
+    garment: str
 
 
 class Provider(Protocol):
-    """Who makes the picture. Raises Later or Never, and nothing else."""
+    """Who makes the picture. Raises a ProviderError where a call does not work."""
 
-    def submit(self, person: str, garment: str) -> ProviderTask:
-        """Give the provider a photo and a garment (a paid call) and return its task.
+    def prepare(self, person: str, garment: str) -> Inputs:
+        """Return photo and garment, object paths or https URLs, as the provider takes them.
 
-        Each is an object path in the bucket or an https URL. Raises Later only when the call
-        was provably not accepted; Never with `provider_uncertain` when that is not known.
+        Raises PictureMissing, Unavailable.
+        """
+        ...
+
+    def submit(self, inputs: Inputs, *, other_field: bool) -> ProviderTask:
+        """Order a picture (a paid call) and return its task.
+
+        `other_field` gives the garment's field its other name. Raises
+
+        - Later, when the call was provably not accepted and may be repeated;
+        - OtherField, when it was refused for the name of the garment's field;
+        - OutOfMoney, when it was refused for want of money;
+        - Never, with `provider_uncertain` when it may have been accepted.
         """
         ...
 
     def look(self, task: ProviderTask) -> Progress:
-        """Ask how a task is getting on."""
+        """Ask how a task is getting on. Raises Later, Missing, Never."""
         ...
 
     def fetch(self, url: str) -> bytes:
-        """Download a result, in bounds, and return it as a PNG."""
+        """Download a result, in bounds, and return it as a marked PNG. Raises Later, Never."""
         ...
 
 
 class ProviderError(Exception):
-    """A call to the provider did not work. `detail` is for the log and never for a client."""
-
-    def __init__(self, detail: str) -> None:
-        super().__init__(detail)
+    """A call to the provider did not work. Its text is for the log and never for a client."""
 
 
 class Later(ProviderError):
@@ -165,12 +317,28 @@ class Never(ProviderError):
         self.code = code
 
 
+class OtherField(ProviderError):
+    """The provider calls the garment's field by its other name."""
+
+
+class OutOfMoney(ProviderError):
+    """The account has no money, or is not in order."""
+
+
+class Missing(ProviderError):
+    """The provider does not know the task (yet, shortly after the submit)."""
+
+
 class UnknownGarment(Exception):
     """There is no garment of that id."""
 
 
 class UnknownUser(Exception):
     """The account behind the token no longer exists."""
+
+
+class PaidCapReached(Exception):
+    """The day's paid calls are used up."""
 
 
 class NameTaken(Exception):

@@ -1,0 +1,110 @@
+"""The sweep: the one recoverer, and the one that works off what has to go.
+
+Every few seconds one worker of all makes a pass. Each step is idempotent and may meet another
+pass, a living run or a user's delete at any point.
+"""
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from vton.errors import Unavailable
+from vton.tryon.model import Status
+from vton.tryon.ports import Books, Erasures, Jobs, Pictures, Sessions, Unfinished, Waiting
+
+logger = logging.getLogger(__name__)
+
+PASS_SECONDS = 10.0
+NEW_SECONDS = 20.0
+"""So long a queued session's job may still be on its way from the web process."""
+OPEN_SECONDS = 60.0
+"""A submit that nobody has settled for so long is uncertain."""
+ERASE_LIMIT = 500
+"""How many objects, and how many sessions past their time, one pass removes."""
+
+
+class Sweep:
+    """Makes passes. `deadline` is in seconds, `retention_days` 0 for ever."""
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        books: Books,
+        erasures: Erasures,
+        pictures: Pictures,
+        jobs: Jobs,
+        deadline: float,
+        retention_days: int,
+    ) -> None:
+        self._sessions = sessions
+        self._books = books
+        self._erasures = erasures
+        self._pictures = pictures
+        self._jobs = jobs
+        self._deadline = timedelta(seconds=deadline)
+        self._retention = timedelta(days=retention_days)
+
+    def keep_on(self, waiting: Waiting) -> None:
+        """Make passes until the process is asked to end."""
+        while True:
+            self.make_pass()
+            if waiting.wait(PASS_SECONDS):
+                return
+
+    def make_pass(self) -> None:
+        """Make one pass, if it is this worker's turn; a step that fails is left to the next."""
+        steps: tuple[Callable[[], None], ...] = (
+            self._recover,
+            self._doubt,
+            self._retire,
+            self._erase,
+        )
+        try:
+            if not self._jobs.lead():
+                return
+            for step in steps:
+                step()
+        except Unavailable:
+            logger.warning("the sweep was cut short: Supabase or Redis is away")
+        except Exception:
+            logger.exception("the sweep broke")
+
+    def _recover(self) -> None:
+        """Fail what is past its deadline; enqueue what no run has and no queue."""
+        now = datetime.now(UTC)
+        unfinished = list(self._sessions.unfinished())
+        overdue = [s for s in unfinished if now - s.created_at > self._deadline]
+        for session in overdue:
+            if self._sessions.fail(session.id, "deadline_exceeded"):
+                logger.warning("session=%s deadline_exceeded, by the sweep", session.id)
+        candidates = [s for s in unfinished if s not in overdue and not _is_new(s, now)]
+        held = self._jobs.waiting() | self._jobs.running([s.id for s in candidates])
+        for session in candidates:
+            if session.id not in held:
+                self._jobs.enqueue_again(session.id)
+                logger.warning("session=%s lost its run; enqueued again", session.id)
+
+    def _doubt(self) -> None:
+        self._books.doubt_open(datetime.now(UTC) - timedelta(seconds=OPEN_SECONDS))
+
+    def _retire(self) -> None:
+        """Delete sessions past their time; the rows' trigger notes their objects for erasure."""
+        if self._retention:
+            before = datetime.now(UTC) - self._retention
+            if count := self._sessions.delete_ended(before, ERASE_LIMIT):
+                logger.info("%d sessions past their time deleted", count)
+
+    def _erase(self) -> None:
+        """Remove the objects of rows that went: at once, and again when no run can be left."""
+        again_before = datetime.now(UTC) - self._deadline - timedelta(seconds=OPEN_SECONDS)
+        due = self._erasures.due(again_before, ERASE_LIMIT)
+        if not due:
+            return
+        self._pictures.remove([erasure.path for erasure in due])
+        self._erasures.mark_erased([erasure.id for erasure in due if not erasure.again])
+        self._erasures.forget([erasure.id for erasure in due if erasure.again])
+
+
+def _is_new(session: Unfinished, now: datetime) -> bool:
+    age = (now - session.created_at).total_seconds()
+    return session.status is Status.QUEUED and age < NEW_SECONDS
