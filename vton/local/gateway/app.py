@@ -5,12 +5,12 @@ from typing import Any
 from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
 
-from vton.local.gateway import auth, rest, storage, storage_errors
+from vton.local.gateway import auth, control, rest, storage, storage_errors
 from vton.local.gateway.callers import KeyRejected, check_key
 from vton.local.gateway.rest_schema import Schema
 from vton.local.gateway.services import Gateway, gateway
 
-OPEN = ("/auth/v1/.well-known/jwks.json", "/auth/v1/health", "/storage/v1/")
+OPEN = ("/auth/v1/.well-known/jwks.json", "/auth/v1/health", "/storage/v1/", "/_gateway/")
 """What needs no API key. Storage looks at the caller's token itself: a signed URL has no key."""
 
 EXPOSED = "Content-Range, Content-Location, Range-Unit, X-Total-Count, Link, X-Supabase-Api-Version"
@@ -22,12 +22,14 @@ def create_app(parts: Gateway) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined] # of the default provider
     app.extensions["gateway"] = parts
     app.extensions["rest_schema"] = Schema(parts.database)
+    app.extensions["control"] = control.Control()
+    app.before_request(control.before_request)
     app.before_request(_answer_preflight)
     app.before_request(_require_key)
     app.after_request(_allow_every_origin)
     app.register_error_handler(HTTPException, _http_error)
-    for service in (auth, rest, storage):
-        app.register_blueprint(service.bp)
+    for part in (auth, rest, storage, control):
+        app.register_blueprint(part.bp)
     return app
 
 

@@ -1,0 +1,171 @@
+"""Redis and Supabase away, hanging, cutting connections: nothing is lost or paid twice."""
+
+import signal
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+import requests
+from actors import Simulator, User, jpeg, objects_of, until
+
+from vton.local.stack import Stack
+
+Database = psycopg.Connection[Any]
+Spoil = Callable[..., None]
+
+
+@pytest.fixture
+def spoil(stack: Stack) -> Iterator[Spoil]:
+    """Have Supabase misbehave; it behaves again afterwards."""
+    panel = f"{stack.settings['SUPABASE_URL']}/_gateway"
+
+    def change(**fault: Any) -> None:
+        settings = {"fault": {"times": 1, **fault} if fault else None}
+        response = requests.put(f"{panel}/settings", json=settings, timeout=5)
+        assert response.ok, response.text
+
+    yield change
+    requests.post(f"{panel}/reset", timeout=5).raise_for_status()
+
+
+def post(user: User, garment_id: str) -> requests.Response:
+    """Try to start a try-on."""
+    files = {"userImage": ("a.jpg", jpeg())}
+    return user.call("POST", "/api/try-on", files=files, data={"garmentId": garment_id})
+
+
+def sessions_of(database: Database, user: User) -> int:
+    """How many rows a user has."""
+    rows = database.execute("select 1 from try_on_history where user_id = %s", [user.id])
+    return len(rows.fetchall())
+
+
+def test_without_redis_what_is_there_is_served_and_nothing_new_is_taken(
+    stack: Stack, user: User, garment_id: str, simulator: Simulator, database: Database
+) -> None:
+    done = user.start(garment_id)
+    user.wait(done)
+    simulator.change(delay=3)
+    running = user.start(garment_id)
+    until(lambda: len(simulator.submits()) == 2)
+    stack.end_process("valkey", signal.SIGKILL)
+    try:
+        refused = post(user, garment_id)
+        assert refused.status_code == 503
+        assert refused.json()["code"] == "unavailable"
+        assert refused.headers["Retry-After"]
+        assert sessions_of(database, user) == 2
+        assert user.status(done)["resultImageUrl"]
+        assert len(user.call("GET", "/api/try-on/history").json()["data"]) == 1
+        assert user.call("GET", "/health/ready").status_code == 503
+    finally:
+        stack.start_again("valkey")
+
+    assert user.wait(running)["status"] == "success"
+    assert len(simulator.submits()) == 2
+    assert user.wait(user.start(garment_id))["status"] == "success"
+
+
+@pytest.mark.parametrize(
+    ("paths", "after_work"),
+    [
+        ("rpc/create_session", False),
+        ("rpc/create_session", True),
+        ("object/vton-assets/user-uploads", False),
+        ("object/vton-assets/user-uploads", True),
+    ],
+)
+@pytest.mark.parametrize("kind", ["http", "cut"])
+def test_a_try_on_that_could_not_be_taken_leaves_nothing(
+    user: User,
+    garment_id: str,
+    simulator: Simulator,
+    spoil: Spoil,
+    database: Database,
+    paths: str,
+    after_work: bool,
+    kind: str,
+) -> None:
+    spoil(kind=kind, paths=paths, methods=["POST"], after_work=after_work)
+
+    response = post(user, garment_id)
+
+    assert response.status_code == 503
+    assert response.headers["Retry-After"]
+    assert sessions_of(database, user) == 0
+    assert objects_of(database, user) == []
+    assert simulator.submits() == []
+
+
+STEPS = {
+    "the claim": {"methods": ["PATCH"], "paths": "try_on_history"},
+    "the ticket": {"paths": "rpc/take_ticket"},
+    "the settling": {"paths": "rpc/settle_submit"},
+    "the photo": {"methods": ["GET"], "services": ["storage"]},
+    "the result": {"methods": ["POST"], "paths": "try-on-results"},
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize(("kind", "after_work"), [("http", False), ("cut", True)])
+def test_a_run_outlasts_supabase(
+    user: User,
+    garment_id: str,
+    simulator: Simulator,
+    spoil: Spoil,
+    database: Database,
+    step: str,
+    after_work: bool,
+    kind: str,
+) -> None:
+    spoil(kind=kind, seconds=0.2, after_work=after_work, **STEPS[step])
+
+    status = user.wait(user.start(garment_id))
+
+    assert status["status"] == "success", status
+    assert len(simulator.submits()) == 1
+    assert len(objects_of(database, user)) == 2
+
+
+def test_a_result_that_was_paid_for_is_kept_until_it_can_be_stored(
+    user: User, garment_id: str, simulator: Simulator, spoil: Spoil
+) -> None:
+    spoil(kind="http", paths="try-on-results", methods=["POST"], times=3)
+
+    assert user.wait(user.start(garment_id))["status"] == "success"
+    assert simulator.stats()["downloads"] == 1
+
+
+def test_a_delete_while_the_result_is_stored_leaves_nothing(
+    user: User, garment_id: str, simulator: Simulator, spoil: Spoil, database: Database
+) -> None:
+    spoil(kind="hang", seconds=1.5, paths="try-on-results", methods=["POST"], after_work=True)
+    session_id = user.start(garment_id)
+    until(lambda: len(objects_of(database, user)) == 2)
+
+    assert user.call("DELETE", f"/api/try-on/{session_id}").status_code == 200
+
+    until(lambda: objects_of(database, user) == [])
+    simulator.reset()
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/api/try-on/8a6e0804-2bd0-4672-b79d-d97027f9071a/status"),
+        ("GET", "/api/try-on/history"),
+        ("DELETE", "/api/try-on/8a6e0804-2bd0-4672-b79d-d97027f9071a"),
+        ("GET", "/api/garments"),
+    ],
+)
+def test_without_supabase_every_route_says_so(
+    user: User, spoil: Spoil, method: str, path: str
+) -> None:
+    spoil(kind="http", services=["rest"])
+
+    response = user.call(method, path)
+
+    assert response.status_code == 503
+    assert response.json()["code"] == "unavailable"
+    assert response.headers["Retry-After"] == "5"
