@@ -111,10 +111,13 @@ def test_a_malformed_setting_is_named(name: str, value: str) -> None:
 
 
 def test_keys_do_not_show_in_the_configurations_text() -> None:
-    config = Config.from_env({**REQUIRED, "SUPABASE_JWT_SECRET": "hush"})
+    config = Config.from_env(
+        {**REQUIRED, "SUPABASE_JWT_SECRET": "hush", "ADMIN_PASSWORD": "sesame"}
+    )
 
     assert "sb_secret_x" not in repr(config)
     assert "hush" not in repr(config)
+    assert "sesame" not in repr(config)
 
 
 def test_the_procfile_starts_the_two_processes() -> None:

@@ -9,12 +9,13 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from config import Config
 from vton import cli, log
+from vton.adapters.queue import QUEUE
 from vton.demo.routes import Demo
 from vton.demo.routes import bp as demo_bp
 from vton.garments.routes import bp as garments_bp
 from vton.imaging import MAX_BYTES
 from vton.tryon.routes import bp as tryon_bp
-from vton.web import envelope, health
+from vton.web import dashboard, envelope, health
 from vton.wiring import Services, connect
 
 FORM_OVERHEAD_BYTES = 64 * 1024
@@ -56,6 +57,8 @@ def create_app(config: Config, services: Services | None = None) -> Flask:
     app.register_blueprint(demo_bp)
     app.cli.add_command(cli.garments_commands)
     envelope.init_app(app)
+    if config.admin_password:
+        dashboard.init_app(app, services.redis, QUEUE, config.admin_user, config.admin_password)
     CORS(
         app,
         resources=r"/api/.*",
