@@ -1,6 +1,6 @@
 # `make run` shows the whole service, `make test` tests it; see README.md.
 
-.PHONY: run test check format clean
+.PHONY: run test check chaos bench format clean
 .DEFAULT_GOAL := run
 
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
@@ -19,6 +19,13 @@ check: .venv/installed
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+
+# Break everything at random for CHAOS_SECONDS (300), then check the books.
+chaos: .venv/installed
+	.venv/bin/python -m vton.local.chaos
+
+bench: .venv/installed
+	.venv/bin/python -m vton.local.bench
 
 format: .venv/installed
 	.venv/bin/ruff format .
