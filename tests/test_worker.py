@@ -31,6 +31,29 @@ def test_many_try_ons_wait_at_once(user: User, garment_id: str, simulator: Simul
     assert len(simulator.submits()) == 12
 
 
+def test_three_workers_share_the_load_without_a_duplicate(
+    stack: Stack, user: User, garment_id: str, simulator: Simulator
+) -> None:
+    names = ["worker", "worker-2", "worker-3"]
+    for name in names[1:]:
+        stack.start_process(name, "worker")
+    try:
+        until(lambda: all(is_listening(stack, name) for name in names[1:]))
+        simulator.change(delay=1)
+        started = [user.start(garment_id) for _ in range(15)]
+        assert [user.wait(session_id)["status"] for session_id in started] == ["success"] * 15
+        took = [
+            sum(f"session={s} submitted" in line for line in stack.output(name) for s in started)
+            for name in names
+        ]
+    finally:
+        for name in names[1:]:
+            stack.end_process(name, signal.SIGTERM, seconds=20)
+
+    assert len(simulator.submits()) == sum(took) == 15
+    assert sum(count > 0 for count in took) > 1
+
+
 def test_a_worker_that_is_ended_leaves_its_sessions_to_the_next(
     stack: Stack, user: User, garment_id: str, simulator: Simulator
 ) -> None:
@@ -136,3 +159,10 @@ def fetched(redis: Redis, session_id: str) -> Job | None:
     """The finished job of a session."""
     job = Job.fetch(session_id, redis, serializer=JSONSerializer)
     return job if job.is_finished else None
+
+
+def is_listening(stack: Stack, name: str) -> bool:
+    """Whether a worker has registered with Redis."""
+    redis = Redis.from_url(stack.child_environ["REDIS_URL"])
+    pid = str(stack.pid(name)).encode()
+    return any(redis.hget(key, "pid") == pid for key in redis.smembers("rq:workers"))
