@@ -209,6 +209,20 @@ def test_a_task_that_never_ends_is_failed_by_its_run(
     assert user.status(session_id)["error"]["code"] == "deadline_exceeded"
 
 
+def test_what_the_queue_has_left_of_ended_sessions_gets_an_end(
+    user: User, garment_id: str, simulator: Simulator, services: Services, redis: Redis
+) -> None:
+    simulator.change(delay=60)
+    running = user.start(garment_id)
+    user.wait(running, "processing")
+    redis.hset("rq:job:8a6e0804-2bd0-4672-b79d-d97027f9071a", "meta", "left by a fault")
+
+    sweep(services, redis)
+
+    assert 0 < redis.ttl("rq:job:8a6e0804-2bd0-4672-b79d-d97027f9071a") <= 600
+    assert redis.ttl(f"rq:job:{running}") == -1
+
+
 def test_retention_takes_the_row_the_photo_and_the_result(
     user: User, garment_id: str, services: Services, redis: Redis, database: Database
 ) -> None:

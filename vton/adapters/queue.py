@@ -118,6 +118,22 @@ class SessionJobs:
         seen = zip(session_ids, cast(list[bytes | None], alive), strict=True)
         return {session_id for session_id, value in seen if value}
 
+    def tidy(self, unfinished: Collection[str]) -> None:
+        """Give an end to job hashes that have none and that no unfinished session has.
+
+        RQ takes the end off a job's hash when the job starts, and puts one on when it is over;
+        if Redis dies in between, or is emptied under a run that then notes its step, a hash
+        stays for ever.
+        """
+        kept = {f"{Job.redis_job_namespace_prefix}{session_id}" for session_id in unfinished}
+        with _unavailable_when_away():
+            match = f"{Job.redis_job_namespace_prefix}*"
+            keys = [key.decode() for key in self._redis.scan_iter(match, count=1000)]
+            with self._redis.pipeline(transaction=False) as pipeline:
+                for key in set(keys) - kept:
+                    pipeline.expire(key, FINISHED_SECONDS, nx=True)
+                pipeline.execute()
+
     def lead(self) -> bool:
         with _unavailable_when_away():
             if not self._redis.set(LEAD_KEY, 1, nx=True, ex=LEAD_SECONDS):

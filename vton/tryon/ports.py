@@ -207,6 +207,10 @@ class Jobs(Protocol):
         """Return those of the sessions that a living run has."""
         ...
 
+    def tidy(self, unfinished: Collection[str]) -> None:
+        """Have the queue forget, in a while, what a fault has left of ended sessions."""
+        ...
+
     def lead(self) -> bool:
         """Whether this worker is to sweep now; one of all of them is, at most every few seconds.
 

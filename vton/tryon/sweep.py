@@ -19,6 +19,8 @@ NEW_SECONDS = 20.0
 """So long a queued session's job may still be on its way from the web process."""
 OPEN_SECONDS = 60.0
 """A submit that nobody has settled for so long is uncertain."""
+TIDY_SECONDS = 60.0
+"""How often the queue's own leftovers are looked for, which takes a walk over its keys."""
 ERASE_LIMIT = 500
 """How many objects, and how many sessions past their time, one pass removes."""
 
@@ -43,6 +45,7 @@ class Sweep:
         self._jobs = jobs
         self._deadline = timedelta(seconds=deadline)
         self._retention = timedelta(days=retention_days)
+        self._tidied_at = datetime.min.replace(tzinfo=UTC)
 
     def keep_on(self, waiting: Waiting) -> None:
         """Make passes until the process is asked to end."""
@@ -83,6 +86,9 @@ class Sweep:
             if session.id not in held:
                 self._jobs.enqueue_again(session.id)
                 logger.warning("session=%s lost its run; enqueued again", session.id)
+        if now - self._tidied_at > timedelta(seconds=TIDY_SECONDS):
+            self._jobs.tidy([session.id for session in unfinished])
+            self._tidied_at = now
 
     def _doubt(self) -> None:
         self._books.doubt_open(datetime.now(UTC) - timedelta(seconds=OPEN_SECONDS))
