@@ -128,10 +128,13 @@ class SessionJobs:
         kept = {f"{Job.redis_job_namespace_prefix}{session_id}" for session_id in unfinished}
         with _unavailable_when_away():
             match = f"{Job.redis_job_namespace_prefix}*"
-            keys = [key.decode() for key in self._redis.scan_iter(match, count=1000)]
+            found = {key.decode() for key in self._redis.scan_iter(match, count=1000)} - kept
             with self._redis.pipeline(transaction=False) as pipeline:
-                for key in set(keys) - kept:
-                    pipeline.expire(key, FINISHED_SECONDS, nx=True)
+                for key in found:
+                    pipeline.ttl(key)
+                for key, seconds in zip(found, pipeline.execute(), strict=True):
+                    if seconds == -1:  # it has no end
+                        pipeline.expire(key, FINISHED_SECONDS)
                 pipeline.execute()
 
     def lead(self) -> bool:
