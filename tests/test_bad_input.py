@@ -1,5 +1,6 @@
 """Wrong, missing, huge and foreign input: the envelope, the right status, nothing left behind."""
 
+import base64
 import socket
 from typing import Any
 
@@ -12,6 +13,9 @@ from redis import Redis
 
 from vton.local.stack import Stack
 
+ODD_CURSOR = base64.urlsafe_b64encode(
+    b"0001-01-01T00:00:00+23:59|8a6e0804-2bd0-4672-b79d-d97027f9071a"
+).decode()
 NOBODYS = "8a6e0804-2bd0-4672-b79d-d97027f9071a"
 MEGABYTE = 1024 * 1024
 PHOTO = ("a.jpg", jpeg())
@@ -116,6 +120,7 @@ def test_wrong_fields_are_named(user: User) -> None:
         ("limit=ten", "limit"),
         ("cursor=x", "cursor"),
         ("cursor=MjAyNi0wMS0wMXxub3QtYS11dWlk", "cursor"),
+        (f"cursor={ODD_CURSOR}", "cursor"),
     ],
 )
 @pytest.mark.parametrize("path", ["/api/try-on/history", "/api/garments"])
@@ -146,6 +151,14 @@ def test_wrong_addresses_and_methods_have_the_envelope(
 
     assert response.status_code == status
     assert_envelope(response, code)
+
+
+@pytest.mark.parametrize("category", ["%00", "x" * 201])
+def test_a_category_that_cannot_be_is_refused(user: User, category: str) -> None:
+    response = user.call("GET", f"/api/garments?category={category}")
+
+    assert response.status_code == 422
+    assert_envelope(response, "invalid_fields")
 
 
 def test_a_huge_body_is_refused_before_it_is_sent(stack: Stack, user: User) -> None:

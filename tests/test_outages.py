@@ -128,6 +128,48 @@ def test_a_run_outlasts_supabase(
     assert len(objects_of(database, user)) == 2
 
 
+def test_an_error_task_is_forgiven_though_the_answer_was_lost(
+    user: User, garment_id: str, simulator: Simulator, spoil: Spoil
+) -> None:
+    simulator.change(faults=[{"at": "submit", "kind": "error"}])
+    spoil(kind="cut", paths="rpc/forgive_error", after_work=True)
+
+    assert user.wait(user.start(garment_id))["status"] == "success"
+    assert len(simulator.submits()) == 2
+
+
+@pytest.mark.parametrize("function", ["take_ticket", "settle_submit"])
+@pytest.mark.parametrize("after_work", [False, True])
+def test_a_page_in_place_of_an_answer_is_not_believed(
+    user: User,
+    garment_id: str,
+    simulator: Simulator,
+    spoil: Spoil,
+    database: Database,
+    function: str,
+    after_work: bool,
+) -> None:
+    spoil(kind="http", status=200, paths=f"rpc/{function}", after_work=after_work)
+    session_id = user.start(garment_id)
+
+    assert user.wait(session_id)["status"] == "success"
+    books = database.execute("select outcome from submits where session_id = %s", [session_id])
+    assert books.fetchall() == [("accepted",)]
+
+
+@pytest.mark.parametrize("status", ["400", "404", "413"])
+def test_a_storage_that_refuses_photos_leaves_nothing(
+    user: User, garment_id: str, spoil: Spoil, database: Database, status: str
+) -> None:
+    body = {"statusCode": status, "error": "Refused", "message": "Bucket not found"}
+    spoil(kind="http", status=400, body=body, paths="user-uploads", methods=["POST"])
+
+    response = post(user, garment_id)
+
+    assert response.status_code == 503
+    assert sessions_of(database, user) == 0
+
+
 def test_a_result_that_was_paid_for_is_kept_until_it_can_be_stored(
     user: User, garment_id: str, simulator: Simulator, spoil: Spoil
 ) -> None:

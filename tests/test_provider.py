@@ -112,6 +112,32 @@ FAULTS: dict[str, tuple[dict[str, Any], str, int]] = {
         1,
     ),
     "a task that is not known yet": ({"at": "status", "kind": "http", "status": 404}, "success", 1),
+    "a paid 500 that speaks of a model": (
+        {
+            "at": "submit",
+            "kind": "http",
+            "status": 500,
+            "accept": True,
+            "body": {"error": "Model inference failed", "code": 1101},
+        },
+        "provider_uncertain",
+        1,
+    ),
+    "a photo the model finds nobody in": (
+        {
+            "at": "submit",
+            "kind": "http",
+            "status": 400,
+            "body": {"error": "Model could not find a person in human_image"},
+        },
+        "photo_rejected",
+        0,
+    ),
+    "a result that is long away": (
+        {"at": "result", "kind": "http", "status": 503, "times": 3},
+        "success",
+        1,
+    ),
     "a picture its policy refuses": (
         {"at": "submit", "kind": "http", "status": 400, "body": {"code": 1301, "message": "m"}},
         "photo_rejected",

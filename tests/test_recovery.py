@@ -12,7 +12,7 @@ from actors import Simulator, User, objects_of, until
 from redis import Redis
 
 from config import Config
-from vton.adapters.queue import EPOCH_KEY, LEAD_KEY
+from vton.adapters.queue import EPOCH_KEY, LEAD_KEY, NEW_EPOCH_KEY
 from vton.local.stack import Stack
 from vton.wiring import Services, connect
 
@@ -28,7 +28,7 @@ def killed_worker(stack: Stack, redis: Redis) -> Iterator[None]:
     finally:
         for key in redis.scan_iter("vton:alive:*"):
             redis.delete(key)
-        redis.delete(LEAD_KEY)
+        redis.delete(LEAD_KEY, NEW_EPOCH_KEY)
         stack.start_process("worker")
 
 
@@ -223,6 +223,21 @@ def test_what_the_queue_has_left_of_ended_sessions_gets_an_end(
     assert redis.ttl(f"rq:job:{running}") == -1
 
 
+def test_a_delete_is_noticed_while_the_provider_asks_for_patience(
+    user: User, garment_id: str, simulator: Simulator, redis: Redis
+) -> None:
+    patience = {"at": "status", "kind": "http", "status": 429, "headers": {"Retry-After": "4"}}
+    simulator.change(faults=[patience])
+    sessions = [user.start(garment_id) for _ in range(2)]
+    until(lambda: simulator.stats()["polls"])
+
+    for session_id in sessions:
+        user.call("DELETE", f"/api/try-on/{session_id}")
+
+    for session_id in sessions:
+        until(lambda: not redis.exists(f"vton:alive:{session_id}"))  # noqa: B023 - at once
+
+
 def test_retention_takes_the_row_the_photo_and_the_result(
     user: User, garment_id: str, services: Services, redis: Redis, database: Database
 ) -> None:
@@ -313,7 +328,7 @@ def test_a_delete_at_any_stage_leaves_nothing(
 def sweep(services: Services, redis: Redis) -> None:
     """Make a pass now, whoever made the last one."""
     redis.set(EPOCH_KEY, "1", nx=True)
-    redis.delete(LEAD_KEY)
+    redis.delete(LEAD_KEY, NEW_EPOCH_KEY)
     services.sweep.make_pass()
 
 

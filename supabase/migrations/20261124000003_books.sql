@@ -114,8 +114,8 @@ begin
   end if;
 end $$;
 
--- A task ended ERROR, which the vendor documents as not charged: true, and the ticket is given back,
--- if the session may be submitted once more. Once for a session.
+-- A task ended ERROR, which the vendor documents as not charged. True if the session may be, or
+-- has been, submitted once more for it: once for a session. May be repeated, and asked by two runs.
 create function public.forgive_error(p_session_id uuid, p_task_id text) returns boolean
 language plpgsql set search_path = '' as $$
 begin
@@ -128,7 +128,10 @@ begin
   update public.try_on_history
   set provider_task_id = null, provider_status_url = null, submit_attempt = null
   where id = p_session_id and provider_task_id = p_task_id and status = 'processing';
-  return found;
+  return exists (
+    select from public.try_on_history h
+    where h.id = p_session_id and h.status = 'processing'
+      and h.provider_task_id is distinct from p_task_id);
 end $$;
 
 revoke execute on function

@@ -3,7 +3,9 @@
 import threading
 import time
 
-from vton.tryon.ports import Waiting
+from vton.tryon.ports import Later, Waiting
+
+LONGEST_SECONDS = 1.0
 
 
 class Pace:
@@ -16,13 +18,19 @@ class Pace:
         self._next = 0.0
 
     def wait(self) -> None:
-        """Wait for this call's turn, or until the process is asked to end."""
+        """Wait for this call's turn.
+
+        Raises Later when that is more than a second away, so that the session does its waiting
+        where it notices a delete, or when the process is asked to end.
+        """
         with self._lock:
-            turn = max(time.monotonic(), self._next)
-            self._next = turn + self._interval
-        delay = turn - time.monotonic()
-        if delay > 0:
-            self._waiting.wait(delay)
+            now = time.monotonic()
+            delay = max(0.0, self._next - now)
+            if delay > LONGEST_SECONDS:
+                raise Later("its turn has not come", delay)
+            self._next = now + delay + self._interval
+        if delay and self._waiting.wait(delay):
+            raise Later("the process ends")
 
     def slow(self, seconds: float) -> None:
         """Let nobody through for so long: the provider answered 429."""

@@ -12,6 +12,7 @@ from storage3.exceptions import StorageApiError
 from supabase import Client
 
 from vton.adapters.supabase import unavailable_when_away
+from vton.errors import Unavailable
 from vton.tryon.ports import NameTaken, PictureMissing, SignedUrl
 
 logger = logging.getLogger(__name__)
@@ -41,7 +42,8 @@ class Bucket:
             except StorageApiError as error:
                 if str(error.status) == "409":
                     raise NameTaken(path) from None
-                raise
+                logger.error("the storage refuses %s: %s", path.split("/")[0], error.code)
+                raise Unavailable from None
 
     def get(self, path: str) -> bytes:
         with unavailable_when_away():

@@ -329,9 +329,12 @@ def _is_about_the_garment_field(response: requests.Response) -> bool:
 def _refusal(response: requests.Response, body: Mapping[str, Any]) -> ProviderError:
     """What a submit's answer other than 2xx means."""
     status, text = response.status_code, _error_text(response, body)
+    if status >= 500 and status != 503:  # whatever it says, it may have been accepted
+        return Never("provider_uncertain", text)
     if _kling_code(body) in _BILLING_CODES or status == 402 or (status == 403 and body):
         return OutOfMoney(text)
-    if status in (401, 404) or _kling_code(body) in _ACCOUNT_CODES or "Model" in text:
+    no_model = body.get("error") == "Model not found"
+    if status in (401, 404) or no_model or _kling_code(body) in _ACCOUNT_CODES:
         return _not_taken(text)
     if status in (403, 429, 503):  # 403 without JSON: an edge in front of the API challenges us
         return Later(text, _retry_after(response))

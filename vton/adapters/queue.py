@@ -28,6 +28,9 @@ ALIVE_SECONDS = 30
 LEAD_SECONDS = 9
 """One worker at a time sweeps, and no sooner than this after the last pass began."""
 EPOCH_KEY = "vton:epoch"
+NEW_EPOCH_KEY = "vton:epoch:new"
+NEW_EPOCH_SECONDS = 25
+"""So long after Redis was emptied all living runs have said again that they live."""
 LEAD_KEY = "vton:sweep"
 
 
@@ -142,7 +145,9 @@ class SessionJobs:
             if not self._redis.set(LEAD_KEY, 1, nx=True, ex=LEAD_SECONDS):
                 return False
             # The epoch has no end but Redis being emptied.
-            return not self._redis.set(EPOCH_KEY, secrets.token_hex(8), nx=True)
+            if self._redis.set(EPOCH_KEY, secrets.token_hex(8), nx=True):
+                self._redis.set(NEW_EPOCH_KEY, 1, ex=NEW_EPOCH_SECONDS)
+            return not self._redis.exists(NEW_EPOCH_KEY)
 
 
 class Liveness:

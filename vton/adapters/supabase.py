@@ -10,7 +10,7 @@ from postgrest import APIError
 from storage3.exceptions import StorageApiError
 from supabase import Client, ClientOptions, create_client
 
-from vton.errors import Unavailable
+from vton.errors import Problem, Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -20,6 +20,8 @@ KEEPALIVE_SECONDS = 20
 """An idle connection is dropped before the server's side (60 s and more) drops it."""
 
 _SQLSTATE = re.compile(r"[0-9A-Z]{5}")
+_SQLSTATE_DATA = "22"
+"""The class for values that PostgreSQL cannot take, such as a NUL in a text."""
 _SQLSTATE_AWAY = ("08", "53", "57", "58", "XX")
 """Classes of https://www.postgresql.org/docs/current/errcodes-appendix.html that are not about
 the statement: connection, resources, operator intervention, system and internal errors."""
@@ -55,6 +57,8 @@ def unavailable_when_away() -> Iterator[None]:
         logger.warning("Supabase is away: %s", type(error).__name__)
         raise Unavailable from None
     except APIError as error:
+        if (error.code or "").startswith(_SQLSTATE_DATA):
+            raise Problem("bad_request") from None
         if _about_the_statement(error.code or ""):
             raise
         logger.warning("Supabase is away: code=%s", error.code)

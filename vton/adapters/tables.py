@@ -155,7 +155,7 @@ class SubmitBooks:
 
     def take_ticket(self, session_id: str, attempt: str, paid_cap: int) -> Ticket:
         arguments = {"p_session_id": session_id, "p_attempt": attempt, "p_paid_cap": paid_cap}
-        (row,) = _call(self._client, "take_ticket", arguments)
+        row = _answer(self._client, "take_ticket", arguments)
         return Ticket(TicketAnswer(row["answer"]), row["age"])
 
     def settle(self, attempt: str, outcome: Outcome, task: ProviderTask | None = None) -> None:
@@ -169,7 +169,10 @@ class SubmitBooks:
 
     def forgive_error(self, session_id: str, task_id: str) -> bool:
         arguments = {"p_session_id": session_id, "p_task_id": task_id}
-        return bool(_call(self._client, "forgive_error", arguments))
+        answer = _call(self._client, "forgive_error", arguments)
+        if not isinstance(answer, bool):
+            raise Unavailable
+        return answer
 
     def doubt_open(self, before: datetime) -> None:
         query = self._client.table("submits").update({"outcome": Outcome.UNCERTAIN})
@@ -249,10 +252,24 @@ def _rows(query: Any) -> list[Row]:
     return data
 
 
-def _call(client: Client, function: str, arguments: Mapping[str, object]) -> Any:
-    """Call a function of the migrations; what it answered."""
+def _call(client: Client, function: str, arguments: Mapping[str, object]) -> object:
+    """Call a function of the migrations; what it answered, None where it answers nothing.
+
+    A proxy's page under status 200 comes as text: it is no answer.
+    """
     with unavailable_when_away():
-        return client.rpc(function, dict(arguments)).execute().data
+        data = client.rpc(function, dict(arguments)).execute().data
+    if isinstance(data, str) and data:
+        raise Unavailable
+    return data
+
+
+def _answer(client: Client, function: str, arguments: Mapping[str, object]) -> Row:
+    """Call a function that answers one row."""
+    rows = _call(client, function, arguments)
+    if not isinstance(rows, list) or len(rows) != 1 or not isinstance(rows[0], dict):
+        raise Unavailable
+    return rows[0]
 
 
 def _batches(ids: Collection[T]) -> Iterator[list[T]]:

@@ -98,6 +98,9 @@ class ThreadedWorker(BaseWorker):
             except RedisError as error:
                 logger.warning("Redis is away: %s", type(error).__name__)
                 self._stopping.wait(AWAY_SECONDS)
+            except Exception:
+                logger.exception("a job was not started; the sweep will find it")
+                self._stopping.wait(AWAY_SECONDS)
         self._finish_running()
         self._stopping.set()
         return True
@@ -115,7 +118,11 @@ class ThreadedWorker(BaseWorker):
             target=self._perform, args=(job, queue, execution), name=job.id, daemon=True
         )
         self._running[execution] = job, thread
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:  # no more threads
+            self._running.pop(execution)
+            raise
 
     def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:  # noqa: ARG002
         """Seconds after which a job that was not heard of is taken for lost."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from marshmallow import fields
+from marshmallow import fields, validate
 
 from vton.garments.model import Garment
 from vton.garments.ports import Signed
@@ -12,7 +12,10 @@ from vton.web.paging import PageQuery, limit_field
 class GarmentsQuery(PageQuery):
     """`?category=&limit=&cursor=`; without a limit, all of them."""
 
-    category = fields.String(load_default=None)
+    category = fields.String(
+        load_default=None,
+        validate=[validate.Length(max=200), validate.ContainsNoneOf("\0")],
+    )
     limit = limit_field(None)
 
 

@@ -56,7 +56,6 @@ LOOK_SECONDS = 3.0
 """A session that was deleted is noticed within so long, however long its run waits."""
 PICTURES = 20
 """How many pictures are fetched and stored at once: what bounds the worker's memory."""
-FETCH_TRIES = 5
 LAST_TRIES = 10
 """How often, a second apart, a process that is asked to end tries to write down a submit."""
 
@@ -134,11 +133,7 @@ class Runs:
     def _make_picture(self, session: Session, report: Report) -> None:
         task = session.task or self._submit(session, report)
         url = self._await_result(session, task, report)
-        with self._room(session):
-            report("fetching", None)
-            picture = self._fetch(session, url)
-            report("storing", None)
-            self._finish(session, picture)
+        self._deliver(session, url, report)
 
     def _end(self, session_id: str, code: str) -> None:
         self._insist(lambda: self._sessions.fail(session_id, code))
@@ -281,17 +276,24 @@ class Runs:
         finally:
             self._rooms.release()
 
-    def _fetch(self, session: Session, url: str) -> bytes:
-        for backoff in BACKOFF_SECONDS[: FETCH_TRIES - 1]:
-            try:
-                return self._provider.fetch(url)
-            except Later as fault:
-                logger.warning("session=%s %s; again in %g s", session.id, fault, backoff)
-                self._pause(session, backoff)
-        try:
-            return self._provider.fetch(url)
-        except Later as fault:
-            raise Never("result_unusable", f"{FETCH_TRIES} downloads failed: {fault}") from None
+    def _deliver(self, session: Session, url: str, report: Report) -> None:
+        """Fetch the picture, again and again if need be, and store it.
+
+        It is paid for, so only the deadline ends this.
+        """
+        for backoff in _backoffs():
+            with self._room(session):
+                report("fetching", None)
+                try:
+                    picture = self._provider.fetch(url)
+                except Later as fault:
+                    pause = fault.retry_after or backoff
+                    logger.warning("session=%s %s; again in %g s", session.id, fault, pause)
+                else:
+                    report("storing", None)
+                    return self._finish(session, picture)
+            self._pause(session, pause)
+        raise AssertionError("unreachable")
 
     def _finish(self, session: Session, picture: bytes) -> None:
         """Store the picture, then say so.

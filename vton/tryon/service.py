@@ -10,6 +10,7 @@ import time
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from uuid import uuid4
 
 from vton.errors import Problem, Unavailable
@@ -108,7 +109,11 @@ class TryOns:
             self._create_row(session_id, user_id, garment_id, photo)
             self._pictures.put(photo, jpeg, "image/jpeg", replace=False)
             self._jobs.enqueue(session_id)
-        except (NameTaken, Unavailable):
+        except Problem as problem:
+            if problem.kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                self._undo(session_id, user_id)
+            raise  # any other was said before anything was written
+        except Exception:
             self._undo(session_id, user_id)
             raise
         logger.info("session=%s queued, photo of %d bytes", session_id, len(jpeg))

@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from marshmallow import Schema, ValidationError, fields, validate
@@ -23,8 +23,8 @@ class CursorField(fields.Field[Cursor]):
             created_at = datetime.fromisoformat(when)
             if created_at.tzinfo is None:
                 raise ValueError("no time zone")
-            return created_at, str(UUID(last_id))
-        except (ValueError, binascii.Error):
+            return created_at.astimezone(UTC), str(UUID(last_id))
+        except (ValueError, OverflowError, binascii.Error):
             raise ValidationError("Not a cursor of this list.") from None
 
 
