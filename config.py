@@ -41,7 +41,11 @@ class Config:
     cors_origins: tuple[str, ...] = ()
     session_deadline: float = 600.0
     retention_days: int = 30
+    max_unfinished_per_user: int = 5
+    max_per_day_per_user: int = 50
+    max_waiting: int = 1000
     max_paid_per_day: int = 1000
+    rate_limit: int = 60
     worker_concurrency: int = 100
     log_level: str = "INFO"
     demo_email: str = ""
@@ -88,6 +92,12 @@ class Config:
             cors_origins=read.items("CORS_ORIGINS", cls.cors_origins),
             session_deadline=read.positive("SESSION_DEADLINE", cls.session_deadline),
             retention_days=read.whole("RETENTION_DAYS", cls.retention_days),
+            max_unfinished_per_user=read.whole(
+                "MAX_UNFINISHED_PER_USER", cls.max_unfinished_per_user
+            ),
+            max_per_day_per_user=read.whole("MAX_PER_DAY_PER_USER", cls.max_per_day_per_user),
+            max_waiting=read.whole("MAX_WAITING", cls.max_waiting),
+            rate_limit=read.whole("RATE_LIMIT", cls.rate_limit),
             max_paid_per_day=read.whole("MAX_PAID_PER_DAY", cls.max_paid_per_day),
             worker_concurrency=read.whole("WORKER_CONCURRENCY", cls.worker_concurrency, minimum=1),
             log_level=read.choice(

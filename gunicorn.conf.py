@@ -22,6 +22,8 @@ preload_app = False
 graceful_timeout = 25
 timeout = 30
 # Longer than a proxy keeps an idle connection is not needed; longer than a poll's interval is.
+# It is also how long gunicorn's gevent worker waits for a request's head, however slowly that
+# comes; for a body vton/web/uploads.py says how long.
 keepalive = 15
 # Heroku's router sets X-Forwarded-Proto and is the only one that can reach the process.
 forwarded_allow_ips = "*"

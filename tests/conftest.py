@@ -15,11 +15,14 @@ from vton.adapters.breaker import PAUSED_KEY, PROBE_KEY, TRIPPED_KEY
 from vton.local.stack import Stack, free_ports
 from vton.wiring import Services, connect
 
+NO_LIMITS = dict.fromkeys(("MAX_UNFINISHED_PER_USER", "MAX_PER_DAY_PER_USER", "RATE_LIMIT"), "0")
+"""Tests do more than a user may; those of the limits set them."""
+
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The running service on real parts; the simulator answers at once unless told otherwise."""
-    environ = clean_environ(PIXAZO_FIRST_POLL="0.05", PIXAZO_POLL_INTERVAL="0.1")
+    environ = clean_environ(PIXAZO_FIRST_POLL="0.05", PIXAZO_POLL_INTERVAL="0.1", **NO_LIMITS)
     running = Stack(
         environ, tmp_path_factory.mktemp("stack"), free_ports(), simulator_delay=0, quiet=True
     )

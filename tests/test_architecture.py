@@ -26,6 +26,9 @@ USERS = {
 PUBLIC = {
     ("GET", "/api/garments"),
     ("GET", "/"),
+    ("GET", "/openapi.json"),
+    ("GET", "/docs"),
+    ("GET", "/docs/<path:filename>"),
     ("GET", "/health/live"),
     ("GET", "/health/ready"),
     ("GET", "/static/<path:filename>"),

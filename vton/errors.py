@@ -33,6 +33,10 @@ CATALOGUE: Mapping[str, Kind] = {
     "token_invalid": Kind(
         401, "The access token is not valid.", "Sign in again with this project's Supabase Auth."
     ),
+    "admin_login_needed": Kind(
+        401, "Please sign in.", "Use ADMIN_USER and ADMIN_PASSWORD."
+    ),
+    "read_only": Kind(403, "This page only shows.", "Use the API."),
     "not_found": Kind(404, "There is nothing at this address.", "Check the URL."),
     "session_not_found": Kind(
         404, "Session not found.", "It may have been deleted; see GET /api/try-on/history."
@@ -41,11 +45,15 @@ CATALOGUE: Mapping[str, Kind] = {
         405, "This address does not take that method.", "See the Allow header."
     ),
     "not_acceptable": Kind(406, "That form of answer is not available.", "Accept JSON."),
+    "upload_too_slow": Kind(
+        408, "The upload was too slow.", "Send a smaller photo, or try a better connection.",
+        retryable=True,
+    ),
     "photo_too_large": Kind(
         413, "The photo is larger than 10 MB.", "Send a smaller photo; 2048 px a side is plenty."
     ),
     "photo_unsupported": Kind(
-        415, "The file is not a picture that can be used.", "Send a JPEG, PNG or WebP photo."
+        415, "The file is not a picture that can be used.", "Send a JPEG, PNG, WebP or HEIC photo."
     ),
     "photo_unreadable": Kind(
         422, "The photo is damaged or incomplete.", "Send the original file once more."
@@ -67,6 +75,25 @@ CATALOGUE: Mapping[str, Kind] = {
     "keys_unavailable": Kind(
         503, "Sign-in cannot be checked at the moment.", "Try again in a few seconds.",
         retryable=True,
+    ),
+    "idempotency_key_invalid": Kind(
+        400, "The Idempotency-Key is not usable.", "Send 1 to 200 printable ASCII characters."
+    ),
+    "idempotency_in_progress": Kind(
+        409, "The same request is still being worked on.", "Repeat it in a second.", retryable=True
+    ),
+    "idempotency_mismatch": Kind(
+        422, "This Idempotency-Key was used for another request.", "Use a new key."
+    ),
+    "too_many_unfinished": Kind(
+        429, "You have too many try-ons under way.", "Wait until one of them ends.", retryable=True
+    ),
+    "daily_quota": Kind(
+        429, "You have used up your try-ons for today.", "Try again tomorrow.", retryable=True
+    ),
+    "rate_limited": Kind(429, "Too many requests.", "Slow down.", retryable=True),
+    "busy": Kind(
+        503, "Too many try-ons are waiting.", "Try again in a few seconds.", retryable=True
     ),
     "provider_paused": Kind(
         503,
@@ -112,7 +139,8 @@ CATALOGUE: Mapping[str, Kind] = {
 class Problem(Exception):
     """A failure from the catalogue, raised anywhere and answered in the envelope.
 
-    `errors` names the wrong fields, each with its reasons; `retry_after` is in seconds.
+    `errors` names the wrong fields, each with its reasons; `retry_after` is in seconds,
+    `policy` names the limit that was reached.
     """
 
     def __init__(
@@ -121,12 +149,14 @@ class Problem(Exception):
         *,
         errors: Mapping[str, Sequence[str]] | None = None,
         retry_after: int | None = None,
+        policy: str | None = None,
     ) -> None:
         super().__init__(code)
         self.code = code
         self.kind = CATALOGUE[code]
         self.errors = errors
         self.retry_after = retry_after
+        self.policy = policy
 
 
 class Unavailable(Problem):

@@ -1,15 +1,27 @@
-"""Pictures made safe: decoded once, upright, without metadata, in bounds."""
+"""Pictures made safe: decoded once, upright, without metadata, in bounds.
+
+A photo is anybody's bytes, and some kilobytes of JPEG, PNG or HEIC can keep a decoder busy for
+hours (scans without end, grids of grids). So a photo is decoded by `python -m vton.imaging` in a
+process of its own, which may use so much time and memory, has no secrets in its environment,
+and leaves the web process free to answer meanwhile. That costs 70 ms of CPU; a JPEG whose
+markers show that it is an ordinary one, as phones send it, is decoded here for 30.
+"""
 
 import io
 import os
+import resource
+import subprocess
+import sys
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+import pillow_heif
+from PIL import Image, ImageCms, ImageFile, ImageOps
 
-from vton.errors import Problem
+from vton.errors import Problem, Unavailable
 from vton.provenance import mark_png
 
 MAX_BYTES = 10 * 1024 * 1024
@@ -22,13 +34,38 @@ MAX_SIDE = 2048
 DCT_SIDE = 1280
 """A large JPEG is decoded at the DCT scale that leaves at least so many pixels."""
 FORMATS = ("JPEG", "PNG", "WEBP")
+HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1")
+"""Still pictures; `hevc` and `msf1` are films, `avif` is AVIF, which is refused."""
 JPEG_QUALITY = 90
 
+CPU_SECONDS = 5
+"""Twice and more what the slowest 40-megapixel photo takes (1.3 s, measured)."""
+MEMORY_BYTES = 1024**3
+"""Address space of a process that decodes; the worst photo needs 0.7 GB (WebP)."""
+WALL_SECONDS = 10
+"""For waiting until it may begin, and for decoding; Heroku ends a request after 30."""
+REFUSED = 3
+"""Exit status of a process that writes a Problem's code instead of a JPEG."""
+
+QUICK_SEGMENTS = 100
+QUICK_SCANS = 12
+QUICK_PIXELS = 13_000_000
+"""What an ordinary JPEG has at most: segments before its pixels, and scans and pixels if it is
+a progressive one."""
+
+BAND_ROWS = 64
+"""Transparent pictures are made plain so many rows at a time."""
+
 _decoding = threading.BoundedSemaphore(os.cpu_count() or 1)
-"""More results decoded at once than there are cores only take memory."""
+"""More pictures decoded at once than there are cores only take memory."""
 
 # The limit is ours and is checked on the header, before anything is decoded.
 Image.MAX_IMAGE_PIXELS = None
+
+pillow_heif.options.DECODE_THREADS = 1
+pillow_heif.options.THUMBNAILS = False
+pillow_heif.options.DEPTH_IMAGES = False
+pillow_heif.options.AUX_IMAGES = False
 
 
 def normalise_photo(data: bytes) -> bytes:
@@ -36,18 +73,90 @@ def normalise_photo(data: bytes) -> bytes:
 
     `data` is what was uploaded, whatever its name or declared type says. Raises Problem
     `photo_too_large`, `photo_unsupported`, `photo_unreadable`, `photo_too_small` or
-    `photo_too_many_pixels`.
+    `photo_too_many_pixels`, and Unavailable when too many others wait to be decoded.
     """
+    if len(data) > MAX_BYTES:
+        raise Problem("photo_too_large")
+    if _kind(data) == "JPEG" and _is_quick(data):
+        return photo_to_jpeg(data)
+    if not _decoding.acquire(timeout=WALL_SECONDS):
+        raise Unavailable
+    try:
+        child = subprocess.run(
+            [sys.executable, "-m", "vton.imaging"],
+            input=data,
+            capture_output=True,
+            timeout=WALL_SECONDS,
+            env=_child_environ(),
+            check=False,
+        )
+    except subprocess.TimeoutExpired:  # the machine is too busy: CPU_SECONDS are not used up
+        raise Unavailable from None
+    finally:
+        _decoding.release()
+    if child.returncode == REFUSED:
+        raise Problem(child.stdout.decode())
+    if child.returncode != 0:  # killed for its time or memory, or crashed
+        raise Problem("photo_unreadable")
+    return child.stdout
+
+
+def _is_quick(data: bytes) -> bool:
+    """Whether a JPEG's markers (ITU T.81, annex B) show that it is soon decoded.
+
+    A baseline picture has a scan for each component at most, and a usual progressive one about
+    ten, each of which goes over all of its pixels.
+    """
+    frame, width, height, at = 0, 0, 0, 2
+    for _ in range(QUICK_SEGMENTS):
+        if at + 4 > len(data):
+            return False
+        start, marker, length = data[at], data[at + 1], int.from_bytes(data[at + 2 : at + 4])
+        if start != 0xFF or marker in (0x00, 0xFF) or length < 2 or at + 2 + length >= len(data):
+            return False
+        if marker in (0xC0, 0xC1, 0xC2):
+            frame = marker
+            height = int.from_bytes(data[at + 5 : at + 7])
+            width = int.from_bytes(data[at + 7 : at + 9])
+        if marker == 0xDA:
+            scans = data.count(b"\xff\xda", at)
+            if frame == 0xC2:
+                return scans <= QUICK_SCANS and width * height <= QUICK_PIXELS
+            return frame != 0 and scans <= 4
+        at += 2 + length
+    return False
+
+
+def _child_environ() -> dict[str, str]:
+    """What Python needs to start; our keys are no business of a decoder."""
+    kept = {k: v for k in ("LD_LIBRARY_PATH", "PYTHONHOME") if (v := os.environ.get(k))}
+    return {**kept, "PYTHONPATH": str(Path(__file__).parents[1])}
+
+
+def _child() -> None:
+    """Read a photo from standard input, write a JPEG or a Problem's code; bounded."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    try:
+        sys.stdout.buffer.write(photo_to_jpeg(sys.stdin.buffer.read()))
+    except Problem as problem:
+        sys.stdout.write(problem.code)
+        sys.exit(REFUSED)
+
+
+def photo_to_jpeg(data: bytes) -> bytes:
+    """Do what `normalise_photo` promises, here and without a bound on time."""
     with _opened(data) as image:
         image.draft("RGB", _draft_size(image.size))
-        return encode_jpeg(_flat(_upright(image)))
+        return encode_jpeg(_flat(_upright(_shrunk(image))))
 
 
 def normalise_garment(data: bytes) -> bytes:
     """Return a garment's picture as a metadata-free PNG on white, in the same bounds."""
     with _opened(data) as image:
         output = io.BytesIO()
-        _flat(_upright(image)).save(output, "PNG", optimize=True)
+        _flat(_upright(_shrunk(image))).save(output, "PNG", optimize=True)
         return output.getvalue()
 
 
@@ -58,23 +167,63 @@ def encode_jpeg(image: Image.Image) -> bytes:
     return output.getvalue()
 
 
+def _kind(data: bytes) -> str:
+    """Which format the first bytes are of. Raises Problem `photo_unsupported`."""
+    if data.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return "WEBP"
+    brands = data[8 : min(256, int.from_bytes(data[:4]))]
+    if data[4:8] == b"ftyp" and brands.startswith(HEIF_BRANDS) and b"avif" not in brands:
+        return "HEIF"
+    raise Problem("photo_unsupported")
+
+
 @contextmanager
 def _opened(data: bytes) -> Iterator[Image.Image]:
-    """Open a picture whose header is in bounds; damage found while decoding is a Problem."""
+    """Open a picture whose header is in bounds; damage found on the way is a Problem."""
     if len(data) > MAX_BYTES:
         raise Problem("photo_too_large")
+    kind = _kind(data)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError):
-        raise Problem("photo_unsupported") from None
-    _check_size(image.size)
-    try:
-        with image:
-            yield image
+            with _open(data, kind) as image:
+                _check_size(image.size)
+                yield image
+    except Problem:
+        raise
     except Exception:  # decoders raise whatever damaged or hostile bytes lead them into
         raise Problem("photo_unreadable") from None
+
+
+def _open(data: bytes, kind: str) -> ImageFile.ImageFile:
+    """Read a picture's header. HEIC stays unknown to the rest of Pillow: nothing is registered."""
+    if kind != "HEIF":
+        return Image.open(io.BytesIO(data), formats=[kind])
+    _check_whole(data)
+    image: ImageFile.ImageFile = pillow_heif.HeifImageFile(  # type: ignore[no-untyped-call]
+        io.BytesIO(data)
+    )
+    if not image.info["primary"]:  # the one that the file is about cannot be read
+        raise Problem("photo_unreadable")
+    return image
+
+
+def _check_whole(data: bytes) -> None:
+    """Raise Problem `photo_unreadable` if a HEIC was cut; libheif leaves out what is missing."""
+    start = 0
+    while start + 8 <= len(data):
+        size, kind = int.from_bytes(data[start : start + 4]), data[start + 4 : start + 8]
+        if size == 1:
+            size = int.from_bytes(data[start + 8 : start + 16])
+        if kind in (b"meta", b"mdat") and start + size > len(data):
+            raise Problem("photo_unreadable")
+        if size < 8:  # the last box, or nothing that we know
+            return
+        start += size
 
 
 def _check_size(size: tuple[int, int]) -> None:
@@ -97,22 +246,54 @@ def _draft_size(size: tuple[int, int]) -> tuple[int, int]:
     return max(1, size[0] * DCT_SIDE // long_side), max(1, size[1] * DCT_SIDE // long_side)
 
 
+def _shrunk(image: Image.Image) -> Image.Image:
+    """Return `image` within 2048 pixels a side, on white where it was transparent.
+
+    Pillow would copy a whole picture to scale its transparency or palette, so these are made
+    plain and smaller in bands: 40 megapixels take 230 MB so, and 530 MB otherwise.
+    """
+    image.load()
+    if image.mode not in ("1", "P") and not _transparent(image):
+        image.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0)
+        return image
+    factor = max(1, max(image.size) // MAX_SIDE)
+    width, height = image.size
+    plain = Image.new("RGB", (-(-width // factor), -(-height // factor)))
+    rows = BAND_ROWS * factor
+    for top in range(0, height, rows):
+        band = _on_white(image.crop((0, top, width, min(height, top + rows))))
+        plain.paste(band.reduce(factor), (0, top // factor))
+    plain.info = image.info
+    plain.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
+    return plain
+
+
+def _transparent(image: Image.Image) -> bool:
+    return image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    if not _transparent(image):
+        return image.convert("RGB")
+    rgba = image.convert("RGBA")
+    white = Image.new("RGB", rgba.size, "white")
+    white.paste(rgba, mask=rgba.getchannel("A"))
+    return white
+
+
 def _upright(image: Image.Image) -> Image.Image:
-    upright = ImageOps.exif_transpose(image)
-    upright.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0)
-    return upright
+    """Turn a picture by its EXIF; libheif has turned a HEIC already, by its container."""
+    if image.format != "HEIF":
+        with suppress(Exception):  # EXIF that cannot be read is no reason to refuse a photo
+            ImageOps.exif_transpose(image, in_place=True)
+    return image
 
 
 def _flat(image: Image.Image) -> Image.Image:
-    """Return 8-bit sRGB pixels on white, without alpha, palette or metadata."""
+    """Return 8-bit sRGB pixels without metadata."""
     icc = image.info.get("icc_profile")
     if image.mode in ("I;16", "I;16B", "I"):
         image = image.point(lambda value: value / 256).convert("L")
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGB", rgba.size, "white")
-        white.paste(rgba, mask=rgba.getchannel("A"))
-        image = white
     image = _to_srgb(image, icc)
     clean = Image.new("RGB", image.size)
     clean.paste(image)
@@ -157,3 +338,7 @@ def verify_result(data: bytes) -> bytes:
         raise
     except Exception:
         raise Problem("photo_unreadable") from None
+
+
+if __name__ == "__main__":
+    _child()

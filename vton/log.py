@@ -24,5 +24,13 @@ def configure(level: str) -> None:
     handler.addFilter(_AddRequestId())
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s id=%(request_id)s %(message)s"))
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for name in ("httpx", "httpcore", "urllib3", "hpack", "PIL", "rq.worker", "rq.job"):
+    for name in (
+        "httpx",
+        "httpcore",
+        "urllib3",
+        "hpack",
+        "PIL",
+        "rq.worker",
+        "rq.job",
+    ):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,6 +1,5 @@
 """The only place that knows both sides: what the features need, and what provides it."""
 
-import ipaddress
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from redis.exceptions import RedisError
 
 from config import Config
 from vton.adapters.breaker import RedisBreaker
+from vton.adapters.download import Downloads, is_loopback
 from vton.adapters.pace import Pace
 from vton.adapters.pictures import Bucket
 from vton.adapters.pixazo import Pixazo, PixazoSettings
@@ -20,6 +20,7 @@ from vton.adapters.tables import ErasureRows, GarmentRows, SessionRows, SubmitBo
 from vton.adapters.tokens import SupabaseTokens
 from vton.errors import Unavailable
 from vton.garments.service import Garments
+from vton.tryon.ports import Limits
 from vton.tryon.run import Rules, Runs
 from vton.tryon.service import TryOns
 from vton.tryon.sweep import Sweep
@@ -57,7 +58,19 @@ def connect(config: Config, redis_connections: int = WEB_REDIS_CONNECTIONS) -> S
     pictures = Bucket(supabase, config.storage_bucket, redis)
     jobs, breaker = SessionJobs(redis), RedisBreaker(redis)
     pace = Pace(config.pixazo_polls_per_second, stopping)
-    provider = Pixazo(_pixazo_settings(config), pictures, pace, config.worker_concurrency)
+    provider = Pixazo(
+        _pixazo_settings(config),
+        pictures,
+        pace,
+        config.worker_concurrency,
+        Downloads(config.result_allowed_hosts),
+    )
+    limits = Limits(
+        config.max_unfinished_per_user,
+        config.max_per_day_per_user,
+        config.max_waiting,
+        config.max_paid_per_day,
+    )
     rules = Rules(
         config.pixazo_first_poll,
         config.pixazo_poll_interval,
@@ -66,7 +79,7 @@ def connect(config: Config, redis_connections: int = WEB_REDIS_CONNECTIONS) -> S
     )
     return Services(
         tokens=SupabaseTokens(config.supabase_url, config.supabase_jwt_secret),
-        tryons=TryOns(sessions, pictures, jobs, breaker, config.max_paid_per_day),
+        tryons=TryOns(sessions, pictures, jobs, breaker, limits),
         runs=Runs(sessions, books, pictures, jobs, breaker, provider, stopping, rules),
         sweep=Sweep(
             sessions,
@@ -85,9 +98,9 @@ def connect(config: Config, redis_connections: int = WEB_REDIS_CONNECTIONS) -> S
 
 
 def _pixazo_settings(config: Config) -> PixazoSettings:
-    mode = config.pixazo_image_mode
+    mode, host = config.pixazo_image_mode, urlsplit(config.supabase_url).hostname or ""
     # Pixazo could not open a URL on this machine, so it is sent the picture itself.
-    send_urls = mode == "url" or (mode == "auto" and not _is_loopback(config.supabase_url))
+    send_urls = mode == "url" or (mode == "auto" and not is_loopback(host))
     return PixazoSettings(
         api_key=config.pixazo_api_key,
         base_url=config.pixazo_base_url,
@@ -97,16 +110,7 @@ def _pixazo_settings(config: Config) -> PixazoSettings:
         garment_field=config.pixazo_garment_field,
         send_urls=send_urls,
         allowed_hosts=frozenset(config.pixazo_allowed_hosts),
-        result_hosts=frozenset(config.result_allowed_hosts),
     )
-
-
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 def _answers(ping: Callable[[], object]) -> bool:

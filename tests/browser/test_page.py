@@ -175,7 +175,7 @@ def test_a_file_that_is_no_photo_is_refused_in_words(
 
     problem = page.locator("#go-problem")
     expect(problem).to_contain_text("The file is not a picture that can be used.")
-    expect(problem).to_contain_text("Send a JPEG, PNG or WebP photo.")
+    expect(problem).to_contain_text("Send a JPEG, PNG, WebP or HEIC photo.")
     expect(problem.get_by_role("button", name="Try again")).to_have_count(0)
     complaints.expect("status of 415")
 

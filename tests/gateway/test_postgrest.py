@@ -14,6 +14,8 @@ import httpx
 import pytest
 from servers import Servers, User
 
+pytestmark = pytest.mark.thorough
+
 SOME_ID = "00000000-0000-4000-8000-000000000000"
 RETURN = {"Prefer": "return=representation"}
 OBJECT = {"Accept": "application/vnd.pgrst.object+json"}

@@ -55,6 +55,8 @@ class Bucket:
                 raise
 
     def remove(self, paths: Collection[str]) -> None:
+        if not paths:
+            return
         try:
             self._redis.delete(*map(_key, paths))
         except RedisError:

@@ -10,19 +10,16 @@ it is never repeated unless it was provably not accepted.
 """
 
 import base64
-import ipaddress
 import logging
-import socket
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urljoin, urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
+from vton.adapters.bounded import Answer, BoundedHttp
+from vton.adapters.download import Downloads, is_loopback, read_url
 from vton.adapters.pace import Pace
 from vton.errors import Problem
 from vton.imaging import verify_result
@@ -46,14 +43,11 @@ KEY_HEADER = "Ocp-Apim-Subscription-Key"
 LEGACY_STATUS_PATH = "/kling-ai-polling/v1/getVirtualTryOnStatus"
 GARMENT_FIELDS = ("cloth_image", "image_tail")
 """The vendor's pages name the garment's field both ways; the other one is tried once."""
-SUBMIT_TIMEOUT = (5.0, 15.0)
-LOOK_TIMEOUT = (5.0, 10.0)
-FETCH_TIMEOUT = (5.0, 10.0)
-"""Seconds to connect, and between two reads."""
-FETCH_SECONDS = 60.0
-"""How long a whole download may take."""
-MAX_RESULT_BYTES = 20 * 1024 * 1024
-MAX_REDIRECTS = 3
+CONNECT_SECONDS = 5.0
+SUBMIT_SECONDS = 20.0
+"""How long a submit may last as a whole; a ticket counts on it (`run.TICKET_SECONDS`)."""
+LOOK_SECONDS = 15.0
+MAX_ANSWER_BYTES = 1024 * 1024
 SLOW_SECONDS = 5.0
 """How long all looks pause after a 429 that does not say."""
 
@@ -106,23 +100,24 @@ class PixazoSettings:
     garment_field: str
     send_urls: bool
     allowed_hosts: frozenset[str]
-    result_hosts: frozenset[str]
 
 
 class Pixazo:
     """Implements `vton.tryon.ports.Provider`. Safe to share between threads."""
 
     def __init__(
-        self, settings: PixazoSettings, pictures: Pictures, pace: Pace, connections: int
+        self,
+        settings: PixazoSettings,
+        pictures: Pictures,
+        pace: Pace,
+        connections: int,
+        downloads: Downloads,
     ) -> None:
         self._settings = settings
         self._pictures = pictures
         self._pace = pace
-        base_host = urlsplit(settings.base_url).hostname or ""
-        self._key_hosts = settings.allowed_hosts | {base_host}
-        self._http = requests.Session()
-        self._http.mount("https://", HTTPAdapter(pool_maxsize=connections))
-        self._http.mount("http://", HTTPAdapter(pool_maxsize=connections))
+        self._downloads = downloads
+        self._http = BoundedHttp(connections)
 
     # -- submit --------------------------------------------------------------------------
 
@@ -134,7 +129,7 @@ class Pixazo:
         other = self._other_garment_field(fields)
         response = self._post_task(inputs, [other] if other and other_field else fields)
         if other and _is_about_the_garment_field(response):
-            raise OtherField(_error_text(response, _json(response)))
+            raise OtherField(_error_text(response, response.json()))
         return self._accepted(response)
 
     def _image(self, reference: str) -> str:
@@ -145,17 +140,24 @@ class Pixazo:
                 raise PictureMissing(reference)
             return signed.url
         is_url = reference.startswith("https://")
-        data = self._download(reference) if is_url else self._pictures.get(reference)
+        data = self._elsewhere(reference) if is_url else self._pictures.get(reference)
         return base64.b64encode(data).decode()
 
-    def _post_task(self, inputs: Inputs, fields: list[str]) -> requests.Response:
+    def _elsewhere(self, url: str) -> bytes:
+        """A garment's picture in another shop."""
+        try:
+            return self._downloads.get(url, anywhere=True)
+        except Never as refusal:
+            raise Never("garment_missing", str(refusal)) from None
+
+    def _post_task(self, inputs: Inputs, fields: list[str]) -> Answer:
         body = {self._settings.person_field: inputs.person}
         body |= dict.fromkeys(fields, inputs.garment)
         url = self._settings.base_url + self._settings.submit_path
         try:
-            return self._http.post(
-                url, json=body, headers=self._headers(url), timeout=SUBMIT_TIMEOUT,
-                allow_redirects=False,
+            return self._http.ask(
+                "POST", url, body=body, headers=self._headers(url), connect=CONNECT_SECONDS,
+                seconds=SUBMIT_SECONDS, limit=MAX_ANSWER_BYTES,
             )  # fmt: skip
         except requests.ConnectionError as error:
             if _was_not_sent(error):
@@ -168,9 +170,9 @@ class Pixazo:
         known = [field for field in GARMENT_FIELDS if field not in fields]
         return known[0] if len(known) == 1 else None
 
-    def _accepted(self, response: requests.Response) -> ProviderTask:
+    def _accepted(self, response: Answer) -> ProviderTask:
         """The task of an accepted submit; raises what a refusal means."""
-        status, body = response.status_code, _json(response)
+        status, body = response.status, response.json()
         if status not in (200, 201, 202):
             raise _refusal(response, body)
         if _kling_code(body):
@@ -200,12 +202,12 @@ class Pixazo:
             response = self._ask(task)
         except requests.RequestException as error:
             raise Later(f"status: {type(error).__name__}") from None
-        if response.status_code == 429:
+        if response.status == 429:
             self._pace.slow(_retry_after(response) or SLOW_SECONDS)
-        body = _json(response)
+        body = response.json()
         if not body:  # an HTML challenge or error page says nothing about the task
-            raise Later(f"status answered {response.status_code} without JSON")
-        status, text = response.status_code, _error_text(response, body)
+            raise Later(f"status answered {response.status} without JSON")
+        status, text = response.status, _error_text(response, body)
         if status in (401, 402, 403):
             raise _not_taken(f"status answered {text}")
         if status == 404 or "not found" in str(body.get("message")).lower():
@@ -214,60 +216,42 @@ class Pixazo:
             raise Later(f"status answered {text}", _retry_after(response))
         return _progress(body)
 
-    def _ask(self, task: ProviderTask) -> requests.Response:
+    def _ask(self, task: ProviderTask) -> Answer:
         url = task.status_url or self._settings.base_url + LEGACY_STATUS_PATH
         if not self._may_have_key(url):
             raise Never("provider_failed", "the polling URL is not the provider's")
-        common: dict[str, Any] = {
-            "headers": self._headers(url), "timeout": LOOK_TIMEOUT, "allow_redirects": False
-        }  # fmt: skip
-        if task.status_url is None:
-            return self._http.post(url, json={"task_id": task.id}, **common)
-        return self._http.get(url, **common)
+        legacy = task.status_url is None
+        return self._http.ask(
+            "POST" if legacy else "GET", url, body={"task_id": task.id} if legacy else None,
+            headers=self._headers(url), connect=CONNECT_SECONDS, seconds=LOOK_SECONDS,
+            limit=MAX_ANSWER_BYTES,
+        )  # fmt: skip
 
     # -- result --------------------------------------------------------------------------
 
     def fetch(self, url: str) -> bytes:
-        data = self._download(url)
+        data = self._downloads.get(url)
         try:
             return verify_result(data)
         except Problem as problem:
             raise Never("result_unusable", f"the result is no picture: {problem}") from None
 
-    def _download(self, url: str) -> bytes:
-        """Return what is behind a URL, without ever sending it the key."""
-        ends_at = time.monotonic() + FETCH_SECONDS
-        for _ in range(MAX_REDIRECTS + 1):
-            self._check_result_url(url)
-            try:
-                with requests.get(
-                    url, stream=True, timeout=FETCH_TIMEOUT, allow_redirects=False
-                ) as response:
-                    if response.is_redirect:
-                        url = urljoin(url, response.headers["Location"])
-                        continue
-                    if response.status_code != 200:
-                        raise Later(f"download answered {response.status_code}")
-                    return b"".join(_bounded(response, ends_at))
-            except requests.RequestException as error:
-                raise Later(f"download: {type(error).__name__}") from None
-        raise Never("result_unusable", "too many redirects")
-
-    def _check_result_url(self, url: str) -> None:
-        """A result comes over https from a public address, or from a host that is listed."""
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        if host in self._settings.result_hosts and parts.scheme in ("http", "https"):
-            return
-        if self._settings.result_hosts or parts.scheme != "https" or not _is_public(host):
-            raise Never("result_unusable", f"a result is not fetched from {host!r}")
-
     # -- the key -------------------------------------------------------------------------
 
     def _may_have_key(self, url: str) -> bool:
-        parts = urlsplit(url)
-        base = urlsplit(self._settings.base_url)
-        return parts.hostname in self._key_hosts and parts.scheme in ("https", base.scheme)
+        """Whether a URL is the provider's: https on a listed host, or where the base URL is.
+
+        http is the simulator's alone, on loopback.
+        """
+        where, base = read_url(url), read_url(self._settings.base_url)
+        if where is None or base is None:
+            return False
+        if where.scheme == "http" and not is_loopback(where.host):
+            return False
+        if (where.scheme, where.host, where.port) == (base.scheme, base.host, base.port):
+            return True
+        listed = where.host == base.host or where.host in self._settings.allowed_hosts
+        return listed and where.scheme == "https" and where.port == 443
 
     def _headers(self, url: str) -> dict[str, str]:
         if not self._may_have_key(url):
@@ -279,15 +263,6 @@ def _was_not_sent(error: requests.ConnectionError) -> bool:
     """Whether the connection was never made, so that nothing can have been accepted."""
     reason = getattr(error.args[0] if error.args else None, "reason", None)
     return isinstance(reason, NewConnectionError | ConnectTimeoutError)
-
-
-def _json(response: requests.Response) -> dict[str, Any]:
-    """The JSON object of an answer, or an empty one where it has none."""
-    try:
-        body = response.json()
-    except requests.RequestException:
-        return {}
-    return body if isinstance(body, dict) else {}
 
 
 def _kling_code(body: Mapping[str, Any]) -> int:
@@ -303,20 +278,20 @@ def _legacy_task_id(body: Mapping[str, Any]) -> str | None:
     return str(task_id) if task_id else None
 
 
-def _error_text(response: requests.Response, body: Mapping[str, Any]) -> str:
+def _error_text(response: Answer, body: Mapping[str, Any]) -> str:
     """What the provider says of an error, for the log."""
     error = body.get("error")
     if isinstance(error, dict):
         error = error.get("message")
     text = error or body.get("message") or body.get("detail") or response.reason
-    return f"{response.status_code} {str(text)[:200]!r}"
+    return f"{response.status} {str(text)[:200]!r}"
 
 
-def _is_about_the_garment_field(response: requests.Response) -> bool:
+def _is_about_the_garment_field(response: Answer) -> bool:
     """Whether a validation error names the garment's field, or no field at all."""
-    if response.status_code not in (400, 422):
+    if response.status not in (400, 422):
         return False
-    body = _json(response)
+    body = response.json()
     if _kling_code(body) in _POLICY_CODES:
         return False
     text = response.text[:2000]
@@ -326,9 +301,9 @@ def _is_about_the_garment_field(response: requests.Response) -> bool:
     return not any(word in text.lower() for word in about_else)
 
 
-def _refusal(response: requests.Response, body: Mapping[str, Any]) -> ProviderError:
+def _refusal(response: Answer, body: Mapping[str, Any]) -> ProviderError:
     """What a submit's answer other than 2xx means."""
-    status, text = response.status_code, _error_text(response, body)
+    status, text = response.status, _error_text(response, body)
     if status >= 500 and status != 503:  # whatever it says, it may have been accepted
         return Never("provider_uncertain", text)
     if _kling_code(body) in _BILLING_CODES or status == 402 or (status == 403 and body):
@@ -364,7 +339,7 @@ def _not_taken(text: str) -> Never:
     return Never("provider_unavailable", text)
 
 
-def _retry_after(response: requests.Response) -> float | None:
+def _retry_after(response: Answer) -> float | None:
     """`Retry-After` in seconds, at most two minutes; its date form is not used here."""
     value = response.headers.get("Retry-After", "")
     return min(float(value), 120.0) if value.isascii() and value.isdigit() else None
@@ -408,24 +383,3 @@ def _first_url(value: object) -> str | None:
     if isinstance(value, dict):
         value = value.get("url")
     return value if isinstance(value, str) and value.startswith(("https://", "http://")) else None
-
-
-def _bounded(response: requests.Response, ends_at: float) -> Iterator[bytes]:
-    """The body's chunks; a read timeout alone does not bound a drip of single bytes."""
-    size = 0
-    for chunk in response.iter_content(64 * 1024):
-        size += len(chunk)
-        if size > MAX_RESULT_BYTES:
-            raise Never("result_unusable", f"larger than {MAX_RESULT_BYTES} bytes")
-        if time.monotonic() > ends_at:
-            raise Later(f"the download took longer than {FETCH_SECONDS:g} s")
-        yield chunk
-
-
-def _is_public(host: str) -> bool:
-    """Whether every address of a host is a public one."""
-    try:
-        found = socket.getaddrinfo(host, 443, type=socket.SOCK_STREAM)
-    except OSError:
-        return False
-    return bool(found) and all(ipaddress.ip_address(info[4][0]).is_global for info in found)

@@ -103,6 +103,10 @@ class SessionJobs:
                 if job.is_queued:
                     job.delete()
 
+    def known(self, session_id: str) -> bool:
+        with _unavailable_when_away():
+            return Job.exists(session_id, self._redis)
+
     def cancelled(self, session_id: str) -> bool:
         try:
             return bool(self._redis.exists(_cancelled_key(session_id)))

@@ -16,10 +16,12 @@ from vton.errors import CATALOGUE, Unavailable
 from vton.garments.model import Garment as ShopGarment
 from vton.tryon.model import Garment, ProviderTask, Session, Status
 from vton.tryon.ports import (
+    Admission,
     Erasure,
+    Limits,
     NameTaken,
+    NewSession,
     Outcome,
-    PaidCapReached,
     Ticket,
     TicketAnswer,
     Unfinished,
@@ -39,8 +41,6 @@ _UNFINISHED = (Status.QUEUED, Status.PROCESSING)
 _ENDED = (Status.SUCCESS, Status.FAILED)
 _UNIQUE_VIOLATION = "23505"
 _FOREIGN_KEY_VIOLATION = "23503"
-_SERVICE_UNAVAILABLE = "PT503"
-"""PostgREST answers an exception of SQLSTATE PTxyz with the HTTP status xyz."""
 
 T = TypeVar("T")
 
@@ -54,20 +54,31 @@ class SessionRows:
     def _table(self) -> Any:
         return self._client.table("try_on_history")
 
-    def create(
-        self, session_id: str, user_id: str, garment_id: str, photo: str, paid_cap: int
-    ) -> None:
+    def create(self, new: NewSession, limits: Limits) -> tuple[Admission, str | None]:
         arguments = {
-            "p_id": session_id,
-            "p_user_id": user_id,
-            "p_garment_id": garment_id,
-            "p_photo": photo,
-            "p_paid_cap": paid_cap,
+            "p_id": new.id,
+            "p_user_id": new.user_id,
+            "p_garment_id": new.garment_id,
+            "p_photo": new.photo,
+            "p_key": new.key,
+            "p_fingerprint": new.fingerprint,
+            "p_max_unfinished": limits.unfinished_per_user,
+            "p_max_per_day": limits.per_day_per_user,
+            "p_max_waiting": limits.waiting,
+            "p_paid_cap": limits.paid_per_day,
         }
         try:
-            _call(self._client, "create_session", arguments)
+            row = _answer(self._client, "create_session", arguments)
         except APIError as error:
             raise _refusal(error) from None
+        return Admission(row["answer"]), row["session_id"]
+
+    def undo(self, session_id: str) -> None:
+        _call(self._client, "undo_session", {"p_id": session_id})
+
+    def delete_keys(self, before: datetime) -> None:
+        query = self._client.table("idempotency_keys").delete()
+        _rows(query.lt("created_at", before.isoformat()))
 
     def find(self, session_id: str, user_id: str) -> Session | None:
         query = self._table().select(_SESSION).eq("id", session_id).eq("user_id", user_id)
@@ -292,8 +303,6 @@ def _refusal(error: APIError) -> Exception:
         return UnknownUser()
     if error.code == _UNIQUE_VIOLATION and "photo" in text:
         return NameTaken()
-    if error.code == _SERVICE_UNAVAILABLE and "paid_cap" in text:
-        return PaidCapReached()
     return error
 
 

@@ -5,21 +5,32 @@ from typing import Any, cast
 from flask import Response, current_app, request
 from flask_smorest import Blueprint
 
-from vton.garments.schemas import GarmentsQuery, garment_item
+from vton.garments.schemas import GarmentItem, GarmentsQuery, garment_item
 from vton.garments.service import Garments
 from vton.web.auth import public
 from vton.web.envelope import success
+from vton.web.openapi import FOR_ALL, header, page_of, refusals
 from vton.web.paging import next_cursor
 
 bp = Blueprint("garments", __name__, url_prefix="/api/garments")
 
 CACHE_SECONDS = 300
 """Well under the half hour that a picture's URL is good for at least."""
+IF_NONE_MATCH = {
+    "name": "If-None-Match",
+    "in": "header",
+    "description": "The `ETag` of an answer that is still there.",
+    "schema": {"type": "string"},
+}
+ETAG = {"ETag": header("Send it as `If-None-Match` next time.", required=True)}
 
 
-@bp.get("")
+@bp.get("", parameters=[IF_NONE_MATCH])
 @public
 @bp.arguments(GarmentsQuery, location="query")
+@bp.response(200, page_of(GarmentItem), headers=ETAG)
+@bp.alt_response(304, description="Nothing has changed.", headers=ETAG, success=True)
+@bp.doc(operationId="listGarments", responses=refusals(*FOR_ALL, "invalid_fields"))
 def list_garments(query: dict[str, Any]) -> Response:
     """List the garments, newest first; all of them unless `limit` is given."""
     garments = cast(Garments, current_app.extensions["garments"])

@@ -24,6 +24,7 @@ from vton.adapters.queue import SessionJobs
 from vton.imaging import normalise_photo
 from vton.local.stack import Stack, free_ports
 from vton.tryon.model import photo_path
+from vton.tryon.ports import Limits, NewSession
 from vton.wiring import Services, connect
 
 PHOTOS = Path(__file__).parents[1] / "demo" / "static" / "photos"
@@ -64,7 +65,8 @@ class Bench:
         def one(number: int) -> str:
             session_id, path = str(uuid4()), photo_path(self.user_id, begin + number)
             tryons = self.services.tryons
-            tryons._sessions.create(session_id, self.user_id, self.garment_id, path, 0)
+            new = NewSession(session_id, self.user_id, self.garment_id, path, None, "")
+            tryons._sessions.create(new, Limits(0, 0, 0, 0))
             tryons._pictures.put(path, self._photo, "image/jpeg", replace=False)
             return session_id
 

@@ -421,6 +421,9 @@ def _stack(data: Path) -> Stack:
         "PIXAZO_POLL_INTERVAL": "1",
         "SESSION_DEADLINE": "120",
         "MAX_PAID_PER_DAY": "0",
+        "MAX_UNFINISHED_PER_USER": "0",
+        "MAX_PER_DAY_PER_USER": "0",
+        "RATE_LIMIT": "0",
         "RETENTION_DAYS": str(timedelta(days=30).days),
     }
     return Stack(environ, data, free_ports(), simulator_delay=PROVIDER_SECONDS, quiet=True)

@@ -18,6 +18,42 @@ class Unfinished:
     created_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class NewSession:
+    """What a user starts. `key` is what their client sent so that it can repeat the request;
+    `fingerprint` tells whether a repeated request is the same one.
+    """
+
+    id: str
+    user_id: str
+    garment_id: str
+    photo: str
+    key: str | None
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What may be started; 0 switches a limit off."""
+
+    unfinished_per_user: int
+    per_day_per_user: int
+    waiting: int
+    paid_per_day: int
+
+
+class Admission(StrEnum):
+    """What came of a new session: see `create_session` in the migrations."""
+
+    CREATED = "created"
+    REPLAY = "replay"
+    MISMATCH = "mismatch"
+    BUSY = "busy"
+    UNFINISHED = "unfinished"
+    QUOTA = "quota"
+    PAID_CAP = "paid_cap"
+
+
 class TicketAnswer(StrEnum):
     """What asking for a ticket answers: see `take_ticket` in the migrations."""
 
@@ -56,15 +92,21 @@ class Erasure:
 class Sessions(Protocol):
     """The rows of `try_on_history`. Every method raises Unavailable when the database is away."""
 
-    def create(
-        self, session_id: str, user_id: str, garment_id: str, photo: str, paid_cap: int
-    ) -> None:
-        """Insert a queued session.
+    def create(self, new: NewSession, limits: Limits) -> tuple[Admission, str | None]:
+        """Insert a queued session, if it is within the limits.
 
-        Raises UnknownGarment, UnknownUser (a deleted account), NameTaken where another session
-        has a photo of that name, or PaidCapReached where `paid_cap` is not 0 and today's paid
-        calls are as many.
+        Returns what came of it, and the id of the session: the new one, or the one that the
+        key has started before. Raises UnknownGarment, UnknownUser (a deleted account), or
+        NameTaken where another session has a photo of that name.
         """
+        ...
+
+    def undo(self, session_id: str) -> None:
+        """Delete a session that was begun and could not be taken, with its key."""
+        ...
+
+    def delete_keys(self, before: datetime) -> None:
+        """Forget the keys that clients sent before a time."""
         ...
 
     def find(self, session_id: str, user_id: str) -> Session | None:
@@ -193,6 +235,10 @@ class Jobs(Protocol):
 
     def cancel(self, session_id: str) -> None:
         """Take the session out of the queue, and tell a worker that runs it to stop."""
+        ...
+
+    def known(self, session_id: str) -> bool:
+        """Whether the session was enqueued, some minutes ago at most."""
         ...
 
     def cancelled(self, session_id: str) -> bool:
@@ -339,10 +385,6 @@ class UnknownGarment(Exception):
 
 class UnknownUser(Exception):
     """The account behind the token no longer exists."""
-
-
-class PaidCapReached(Exception):
-    """The day's paid calls are used up."""
 
 
 class NameTaken(Exception):

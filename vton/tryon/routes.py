@@ -1,5 +1,6 @@
 """`/api/try-on`: start a try-on, poll it, list those that ended, delete one."""
 
+import re
 from http import HTTPStatus
 from typing import Any, cast
 from uuid import UUID
@@ -12,7 +13,12 @@ from vton.imaging import MAX_BYTES
 from vton.tryon.model import Session
 from vton.tryon.schemas import (
     POLL_SECONDS,
+    Accepted,
+    Deleted,
+    HistoryItem,
+    SessionStatus,
     TryOnForm,
+    TryOnRequest,
     accepted,
     history_item,
     session_status,
@@ -20,36 +26,83 @@ from vton.tryon.schemas import (
 from vton.tryon.service import TryOns
 from vton.web.auth import current_user, user_required
 from vton.web.envelope import success
+from vton.web.limits import rate_limited
+from vton.web.openapi import BEARER, FOR_USERS, envelope, header, page_of, refusals
 from vton.web.paging import PageQuery, next_cursor
 
 bp = Blueprint("try-on", __name__, url_prefix="/api/try-on")
+
+IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "Any text of the client's own: with the same key, a try-on starts only once.",
+    "schema": {"type": "string", "pattern": "^[!-~]{1,200}$"},
+}
+RETRY_AFTER = header("Seconds to wait before the next look.", kind="integer")
+STARTED = {
+    "Location": header("The address of the status.", required=True),
+    "Retry-After": {**RETRY_AFTER, "required": True},
+    "Idempotency-Replayed": header("`true` when the key was used before."),
+}
+THAT_SESSION = {"session_id": "$response.body#/data/sessionId"}
+LINKS = {
+    "look": {"operationId": "getTryOnStatus", "parameters": THAT_SESSION},
+    "delete": {"operationId": "deleteTryOn", "parameters": THAT_SESSION},
+}
+CREATION_FAILURES = (
+    *FOR_USERS, "idempotency_key_invalid", "upload_too_slow", "idempotency_in_progress",
+    "photo_too_large", "photo_unsupported", "photo_unreadable", "photo_too_small",
+    "photo_too_many_pixels", "invalid_fields", "idempotency_mismatch", "rate_limited",
+    "too_many_unfinished", "daily_quota", "busy", "provider_paused", "paid_cap_reached",
+)  # fmt: skip
 
 
 def _tryons() -> TryOns:
     return cast(TryOns, current_app.extensions["tryons"])
 
 
-@bp.post("")
+@bp.post("", parameters=[IDEMPOTENCY_KEY])
 @user_required
-@bp.arguments(TryOnForm, location="form")
+@rate_limited
+@bp.arguments(TryOnForm, location="form", content_type="multipart/form-data")
+@bp.response(202, envelope(Accepted), headers=STARTED)
+@bp.doc(
+    operationId="startTryOn",
+    security=BEARER,
+    requestBody={"content": {"multipart/form-data": {"schema": TryOnRequest}}},
+    responses={202: {"links": LINKS}, **refusals(*CREATION_FAILURES)},
+)
 def create_session(form: dict[str, UUID]) -> Response:
     """Start a try-on: multipart `userImage` and `garmentId`.
 
     Answers at once with 202 and the session's id. Everything that can be checked has been
     checked by then; a worker makes the picture.
     """
-    session_id = _tryons().create(current_user(), str(form["garment_id"]), _uploaded_photo())
+    key = _idempotency_key()
+    photo = _uploaded_photo()
+    started = _tryons().create(current_user(), str(form["garment_id"]), photo, key)
+    session_id = started.session_id
     status_url = url_for("try-on.get_status", session_id=session_id, _external=True)
     delete_url = url_for("try-on.delete_session", session_id=session_id, _external=True)
     return success(
         accepted(session_id, status_url, delete_url),
         HTTPStatus.ACCEPTED,
-        headers={"Location": status_url, "Retry-After": str(POLL_SECONDS)},
+        headers={
+            "Location": status_url,
+            "Retry-After": str(POLL_SECONDS),
+            **({"Idempotency-Replayed": "true"} if started.replayed else {}),
+        },
     )
 
 
 @bp.get("/<uuid:session_id>/status")
 @user_required
+@bp.response(200, envelope(SessionStatus), headers={"Retry-After": RETRY_AFTER})
+@bp.doc(
+    operationId="getTryOnStatus",
+    security=BEARER,
+    responses=refusals(*FOR_USERS, "session_not_found"),
+)
 def get_status(session_id: UUID) -> Response:
     """Look how a try-on is getting on. A failed session is a 200, too.
 
@@ -66,7 +119,14 @@ def get_status(session_id: UUID) -> Response:
 
 @bp.get("/history")
 @user_required
+@rate_limited
 @bp.arguments(PageQuery, location="query")
+@bp.response(200, page_of(HistoryItem))
+@bp.doc(
+    operationId="listTryOns",
+    security=BEARER,
+    responses=refusals(*FOR_USERS, "invalid_fields", "rate_limited"),
+)
 def list_history(query: dict[str, Any]) -> Response:
     """List the user's ended sessions, newest first; `meta.next_cursor` continues the list."""
     tryons = _tryons()
@@ -80,10 +140,27 @@ def list_history(query: dict[str, Any]) -> Response:
 
 @bp.delete("/<uuid:session_id>")
 @user_required
+@rate_limited
+@bp.response(200, envelope(Deleted))
+@bp.doc(
+    operationId="deleteTryOn",
+    security=BEARER,
+    responses=refusals(*FOR_USERS, "session_not_found", "rate_limited"),
+)
 def delete_session(session_id: UUID) -> Response:
     """Delete a session in any state: its row, photo, result and job."""
     _tryons().delete(current_user(), str(session_id))
     return success({"sessionId": str(session_id)})
+
+
+def _idempotency_key() -> str | None:
+    """The one `Idempotency-Key` of the request, if it has one."""
+    keys = request.headers.getlist("Idempotency-Key")
+    if not keys:
+        return None
+    if len(keys) > 1 or not re.fullmatch(r"[\x21-\x7e]{1,200}", keys[0]):
+        raise Problem("idempotency_key_invalid")
+    return keys[0]
 
 
 def _uploaded_photo() -> bytes:

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import EXCLUDE, Schema, fields
+from flask_smorest.fields import Upload
+from marshmallow import EXCLUDE, Schema, fields, validate
 
 from vton.errors import CATALOGUE
-from vton.tryon.model import Garment, Session
+from vton.tryon.model import Garment, Session, Status
 from vton.tryon.ports import SignedUrl
 
 POLL_SECONDS = 2
@@ -24,6 +25,102 @@ class TryOnForm(Schema):
         data_key="garmentId",
         error_messages={"required": "Required.", "invalid_uuid": "Not a garment id (a UUID)."},
     )
+
+
+class TryOnRequest(TryOnForm):
+    """The whole form, as the document shows it."""
+
+    user_image = Upload(
+        required=True,
+        data_key="userImage",
+        metadata={"description": "One photo of at most 10 MB, at least 300 pixels a side."},
+    )
+
+
+# Named as clients read them.
+# ruff: noqa: N815
+
+
+class SessionUrls(Schema):
+    """Where a session is."""
+
+    status = fields.Url(required=True)
+    delete = fields.Url(required=True)
+
+
+class Accepted(Schema):
+    """A try-on that was taken."""
+
+    sessionId = fields.UUID(required=True)
+    status = fields.String(required=True, validate=validate.Equal(Status.QUEUED.value))
+    urls = fields.Nested(SessionUrls, required=True)
+
+
+class SessionError(Schema):
+    """Why a try-on failed."""
+
+    code = fields.String(required=True, metadata={"description": "For programs."})
+    hint = fields.String(required=True, metadata={"description": "What to do."})
+    retryable = fields.Boolean(required=True)
+
+
+class SessionStatus(Schema):
+    """How a try-on is getting on."""
+
+    sessionId = fields.UUID(required=True)
+    status = fields.String(required=True, validate=validate.OneOf([s.value for s in Status]))
+    result_image_url = fields.Url(
+        required=True, allow_none=True, metadata={"description": "Opens the picture of a success."}
+    )
+    resultImageUrl = fields.Url(
+        required=True, allow_none=True, metadata={"description": "The same."}
+    )
+    resultExpiresAt = fields.AwareDateTime(
+        required=True, allow_none=True, metadata={"description": "Until when that URL works."}
+    )
+    error_message = fields.String(
+        required=True, allow_none=True, metadata={"description": "For the user."}
+    )
+    error = fields.Nested(SessionError, required=True, allow_none=True)
+    retryAfterSeconds = fields.Integer(
+        required=True, allow_none=True, metadata={"description": "When to look again."}
+    )
+
+
+class SessionGarment(Schema):
+    """The garment of a try-on."""
+
+    id = fields.UUID(required=True)
+    name = fields.String(required=True)
+    brand = fields.String(required=True, allow_none=True)
+    category = fields.String(required=True, allow_none=True)
+    image_url = fields.Url(required=True, allow_none=True)
+
+
+class HistoryItem(Schema):
+    """An ended try-on: the table's own columns, and what a frontend wants beside them."""
+
+    id = fields.UUID(required=True)
+    sessionId = fields.UUID(required=True)
+    user_id = fields.UUID(required=True)
+    garment_id = fields.UUID(required=True, allow_none=True)
+    original_user_image_url = fields.Url(required=True, allow_none=True)
+    result_image_url = fields.Url(required=True, allow_none=True)
+    resultImageUrl = fields.Url(required=True, allow_none=True)
+    status = fields.String(
+        required=True, validate=validate.OneOf([s.value for s in Status if s.ended])
+    )
+    error_message = fields.String(required=True, allow_none=True)
+    error = fields.Nested(SessionError, required=True, allow_none=True)
+    aiGenerated = fields.Boolean(required=True)
+    created_at = fields.AwareDateTime(required=True)
+    garment = fields.Nested(SessionGarment, required=True, allow_none=True)
+
+
+class Deleted(Schema):
+    """A try-on that is gone."""
+
+    sessionId = fields.UUID(required=True)
 
 
 def accepted(session_id: str, status_url: str, delete_url: str) -> dict[str, object]:

@@ -5,22 +5,25 @@ every object has a row that names it, and what fails in between is undone at onc
 is row first, so that the session is invisible at once and a late result finds no row.
 """
 
+import hashlib
 import logging
 import time
 from collections.abc import Collection, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from http import HTTPStatus
 from uuid import uuid4
 
 from vton.errors import Problem, Unavailable
 from vton.imaging import normalise_photo
-from vton.tryon.model import Session, photo_path
+from vton.tryon.model import Session, Status, photo_path
 from vton.tryon.ports import (
+    Admission,
     Breaker,
     Jobs,
+    Limits,
     NameTaken,
-    PaidCapReached,
+    NewSession,
     Pictures,
     Sessions,
     SignedUrl,
@@ -30,12 +33,22 @@ from vton.tryon.ports import (
 
 logger = logging.getLogger(__name__)
 
+TAKING_SECONDS = 60.0
+"""So long a request may still be working on the session that it has begun."""
 PHOTO_NAME_TRIES = 20
 """How many milliseconds a photo's name may move when the user's own photos collide."""
 
 
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A try-on that a request has started, or has been found to have started before."""
+
+    session_id: str
+    replayed: bool
+
+
 class TryOns:
-    """What users do with try-ons. `paid_cap` is the day's cap of paid calls, 0 for none."""
+    """What users do with try-ons."""
 
     def __init__(
         self,
@@ -43,26 +56,31 @@ class TryOns:
         pictures: Pictures,
         jobs: Jobs,
         breaker: Breaker,
-        paid_cap: int,
+        limits: Limits,
     ) -> None:
         self._sessions = sessions
         self._pictures = pictures
         self._jobs = jobs
         self._breaker = breaker
-        self._paid_cap = paid_cap
+        self._limits = limits
 
-    def create(self, user_id: str, garment_id: str, photo: bytes) -> str:
-        """Start a try-on and return its session's id.
+    def create(
+        self, user_id: str, garment_id: str, photo: bytes, key: str | None = None
+    ) -> Started:
+        """Start a try-on, or find the one that this `key` of the user's has started before.
 
         `photo` is the file as uploaded. Raises Problem; then nothing is left of it.
         """
         if seconds := self._breaker.paused_for():
             raise Problem("provider_paused", retry_after=seconds)
         jpeg = normalise_photo(photo)
+        fingerprint = hashlib.sha256(garment_id.encode() + photo).hexdigest()
         now_ms = time.time_ns() // 1_000_000
         for timestamp_ms in range(now_ms, now_ms + PHOTO_NAME_TRIES):
+            path = photo_path(user_id, timestamp_ms)
+            new = NewSession(str(uuid4()), user_id, garment_id, path, key, fingerprint)
             try:
-                return self._begin(user_id, garment_id, photo_path(user_id, timestamp_ms), jpeg)
+                return self._begin(new, jpeg)
             except NameTaken:
                 continue  # the user's own photo of the same millisecond
         raise Unavailable
@@ -102,42 +120,68 @@ class TryOns:
         except Unavailable:
             logger.warning("session=%s pictures stay for the sweep", session_id)
 
-    def _begin(self, user_id: str, garment_id: str, photo: str, jpeg: bytes) -> str:
+    def _begin(self, new: NewSession, jpeg: bytes) -> Started:
         """Row, photo, job; undone if one of them fails, or may have failed."""
-        session_id = str(uuid4())
         try:
-            self._create_row(session_id, user_id, garment_id, photo)
-            self._pictures.put(photo, jpeg, "image/jpeg", replace=False)
-            self._jobs.enqueue(session_id)
-        except Problem as problem:
-            if problem.kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-                self._undo(session_id, user_id)
-            raise  # any other was said before anything was written
-        except Exception:
-            self._undo(session_id, user_id)
+            earlier = self._create_row(new)
+        except Unavailable:
+            self._undo(new, [])
             raise
-        logger.info("session=%s queued, photo of %d bytes", session_id, len(jpeg))
-        return session_id
-
-    def _create_row(self, session_id: str, user_id: str, garment_id: str, photo: str) -> None:
+        if earlier is not None:
+            return self._replay(new.user_id, earlier)
         try:
-            self._sessions.create(session_id, user_id, garment_id, photo, self._paid_cap)
+            self._pictures.put(new.photo, jpeg, "image/jpeg", replace=False)
+            self._jobs.enqueue(new.id)
+        except Exception:
+            self._undo(new, [new.photo])
+            raise
+        logger.info("session=%s queued, photo of %d bytes", new.id, len(jpeg))
+        return Started(new.id, replayed=False)
+
+    def _create_row(self, new: NewSession) -> str | None:
+        """Insert the session; returns the id of an earlier one that the key has started."""
+        try:
+            admission, session_id = self._sessions.create(new, self._limits)
         except UnknownGarment:
             errors = {"garmentId": ["There is no such garment."]}
             raise Problem("invalid_fields", errors=errors) from None
         except UnknownUser:
             raise Problem("token_invalid") from None
-        except PaidCapReached:
-            raise Problem("paid_cap_reached", retry_after=_seconds_until_midnight()) from None
+        if admission is Admission.CREATED:
+            return None
+        if admission is Admission.REPLAY:
+            return session_id
+        raise _not_admitted(admission)
 
-    def _undo(self, session_id: str, user_id: str) -> None:
+    def _replay(self, user_id: str, session_id: str) -> Started:
+        """The same answer once more, unless the first request is still being worked on."""
+        session = self._sessions.find(session_id, user_id)
+        if session is not None and session.status is Status.QUEUED:
+            age = (datetime.now(UTC) - session.created_at).total_seconds()
+            if age < TAKING_SECONDS and not self._jobs.known(session_id):
+                raise Problem("idempotency_in_progress", retry_after=1)
+        return Started(session_id, replayed=True)
+
+    def _undo(self, new: NewSession, pictures: list[str]) -> None:
         """Take back what was begun. What cannot be now is found by the sweep."""
         try:
-            self.delete(user_id, session_id)
+            self._sessions.undo(new.id)
+            self._pictures.remove(pictures)
         except Unavailable:
-            logger.warning("session=%s could not be undone", session_id)
-        except Problem:
-            logger.info("session=%s was never there", session_id)
+            logger.warning("session=%s could not be undone", new.id)
+
+
+def _not_admitted(admission: Admission) -> Problem:
+    """What a client is told that may not start a session now."""
+    if admission is Admission.UNFINISHED:
+        return Problem("too_many_unfinished", retry_after=5, policy="unfinished")
+    if admission is Admission.QUOTA:
+        return Problem("daily_quota", retry_after=_seconds_until_midnight(), policy="daily")
+    if admission is Admission.PAID_CAP:
+        return Problem("paid_cap_reached", retry_after=_seconds_until_midnight())
+    if admission is Admission.BUSY:
+        return Problem("busy", retry_after=10)
+    return Problem("idempotency_mismatch")
 
 
 def _seconds_until_midnight() -> int:

@@ -19,6 +19,8 @@ NEW_SECONDS = 20.0
 """So long a queued session's job may still be on its way from the web process."""
 OPEN_SECONDS = 60.0
 """A submit that nobody has settled for so long is uncertain."""
+KEY_HOURS = 24
+"""How long an `Idempotency-Key` finds the try-on it has started."""
 TIDY_SECONDS = 60.0
 """How often the queue's own leftovers are looked for, which takes a walk over its keys."""
 ERASE_LIMIT = 500
@@ -60,6 +62,7 @@ class Sweep:
             self._recover,
             self._doubt,
             self._retire,
+            self._forget_keys,
             self._erase,
         )
         try:
@@ -99,6 +102,9 @@ class Sweep:
             before = datetime.now(UTC) - self._retention
             if count := self._sessions.delete_ended(before, ERASE_LIMIT):
                 logger.info("%d sessions past their time deleted", count)
+
+    def _forget_keys(self) -> None:
+        self._sessions.delete_keys(datetime.now(UTC) - timedelta(hours=KEY_HOURS))
 
     def _erase(self) -> None:
         """Remove the objects of rows that went: at once, and again when no run can be left."""

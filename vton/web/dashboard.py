@@ -28,7 +28,7 @@ from rq.serializers import JSONSerializer
 from rq_dashboard import web as rq_web  # type: ignore[import-untyped]
 from werkzeug.exceptions import MethodNotAllowed
 
-from vton.errors import Kind, Problem, Unavailable
+from vton.errors import Problem, Unavailable
 from vton.web.envelope import failure
 
 PREFIX = "/admin/rq"
@@ -61,15 +61,6 @@ POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _INLINE_SCRIPT = re.compile(r'<script type="text/javascript">(.*?)</script>', re.DOTALL)
-
-
-class _Refusal(Problem):
-    """A failure that only an operator meets, so it is not in the API's catalogue."""
-
-    def __init__(self, code: str, kind: Kind) -> None:
-        Exception.__init__(self, code)
-        self.code, self.kind = code, kind
-        self.errors, self.retry_after = None, None
 
 
 def init_app(app: Flask, redis: Redis, queue: str, user: str, password: str) -> None:
@@ -110,8 +101,7 @@ def _check_login(user: str, password: str) -> None:
     right_user = _equal(basic.get("username") or "", user)
     right_password = _equal(basic.get("password") or "", password)
     if not (right_user and right_password):
-        kind = Kind(401, "Please sign in.", "Use ADMIN_USER and ADMIN_PASSWORD.")
-        raise _Refusal("admin_login_needed", kind)
+        raise Problem("admin_login_needed")
 
 
 def _equal(sent: str, wanted: str) -> bool:
@@ -122,7 +112,7 @@ def _check_request(queue: str) -> None:
     other_method = isinstance(request.routing_exception, MethodNotAllowed)
     unlisted = request.endpoint is not None and request.endpoint not in ENDPOINTS
     if request.method not in ("GET", "HEAD") or other_method or unlisted:
-        raise _Refusal("read_only", Kind(403, "This page only shows.", "Use the API, or RQ."))
+        raise Problem("read_only")
     arguments = request.view_args or {}
     if request.endpoint == "rq_dashboard.jobs_overview" and arguments["queue_name"] is None:
         arguments["queue_name"] = queue

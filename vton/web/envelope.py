@@ -42,22 +42,29 @@ def success(
 def failure(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
     """`{"success": false, "message", "code", "hint", "retryable", "request_id"[, "errors"]}`."""
     kind = problem.kind
-    body: dict[str, object] = {
-        "success": False,
-        "message": kind.message,
-        "code": problem.code,
-        "hint": kind.hint,
-        "retryable": kind.retryable,
-        "request_id": g.get("request_id"),
-    }
+    body = failure_body(problem, g.get("request_id"))
     if problem.errors:
         body["errors"] = problem.errors
     extra = dict(headers or {})
     if problem.retry_after is not None:
         extra["Retry-After"] = str(problem.retry_after)
+        if problem.policy is not None:  # draft-ietf-httpapi-ratelimit-headers, section 4
+            extra["RateLimit"] = f'"{problem.policy}";r=0;t={problem.retry_after}'
     if kind.status == HTTPStatus.UNAUTHORIZED:
         extra["WWW-Authenticate"] = _challenge(problem.code)
     return _answer(body, kind.status, extra)
+
+
+def failure_body(problem: Problem, request_id: str | None) -> dict[str, object]:
+    """What is in the envelope of every failure."""
+    return {
+        "success": False,
+        "message": problem.kind.message,
+        "code": problem.code,
+        "hint": problem.kind.hint,
+        "retryable": problem.kind.retryable,
+        "request_id": request_id,
+    }
 
 
 def init_app(app: Flask) -> None:
@@ -92,7 +99,6 @@ def _start() -> None:
 
 def _finish(response: Response) -> Response:
     response.headers["X-Request-ID"] = g.get("request_id") or uuid4().hex
-    response.headers.setdefault("X-Content-Type-Options", "nosniff")
     return response
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from collections.abc import Callable
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -33,7 +34,11 @@ def next_cursor(created_at: datetime, last_id: str) -> str:
     return base64.urlsafe_b64encode(f"{created_at.isoformat()}|{last_id}".encode()).decode()
 
 
-def limit_field(default: int | None) -> fields.Integer:
+def absent() -> None:
+    """Stand for a parameter that was not sent; a plain `None` would allow a `null`."""
+
+
+def limit_field(default: int | Callable[[], None]) -> fields.Integer:
     """`limit`: how many items a page has, 1 to 100."""
     return fields.Integer(
         load_default=default,
@@ -46,4 +51,6 @@ class PageQuery(Schema):
     """`?limit=&cursor=`; unknown parameters are ignored."""
 
     limit = limit_field(DEFAULT_LIMIT)
-    cursor = CursorField(load_default=None)
+    cursor = CursorField(
+        load_default=absent, metadata={"description": "`meta.next_cursor` of the page before."}
+    )

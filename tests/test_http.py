@@ -1,0 +1,420 @@
+"""What passes between a browser, or a socket, and the service: headers, CORS, bounds, envelopes."""
+
+import json
+import socket
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+import requests
+from actors import User, jpeg, upload
+from flask import Flask, request
+
+from config import Config
+from vton.app import create_app
+from vton.local.stack import Stack
+
+REQUIRED = {
+    "SUPABASE_URL": "https://example.supabase.co",
+    "SUPABASE_SERVICE_ROLE_KEY": "sb_secret_x",
+    "REDIS_URL": "redis://127.0.0.1:1/0",
+    "PIXAZO_API_KEY": "k",
+    "CORS_ORIGINS": "https://shop.example,https://*.lovable.app,http://localhost:*",
+}
+NOBODYS = "8a6e0804-2bd0-4672-b79d-d97027f9071a"
+SLOW_UPLOADS = 40
+
+
+@pytest.fixture
+def app() -> Flask:
+    """The application; nothing it is connected to is there."""
+    return create_app(Config.from_env(REQUIRED))
+
+
+# -- headers ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/docs", "/openapi.json", "/api/try-on/history", "/nowhere", "/static/page.css"]
+)
+def test_every_answer_tells_the_browser_what_not_to_do(app: Flask, path: str) -> None:
+    headers = app.test_client().get(path).headers
+
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["X-Frame-Options"] == "DENY"
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+    assert "camera=()" in headers["Permissions-Policy"]
+    assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+    assert "Strict-Transport-Security" not in headers
+
+
+def test_an_answer_by_the_api_may_load_nothing(app: Flask) -> None:
+    policy = app.test_client().get("/api/try-on/history").headers["Content-Security-Policy"]
+
+    assert policy == "default-src 'none'; frame-ancestors 'none'"
+
+
+def test_who_came_by_https_stays_there(app: Flask) -> None:
+    answer = app.test_client().get("/health/live", headers={"X-Forwarded-Proto": "https"})
+
+    assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
+
+
+def test_no_version_is_told(stack: Stack) -> None:
+    answer = requests.get(f"{stack.web_url}/health/live", timeout=10)
+
+    assert answer.headers["Server"] == "gunicorn"
+
+
+# -- CORS ------------------------------------------------------------------------------------
+
+ALLOWED = [
+    "https://shop.example",
+    "https://preview--shop.lovable.app",
+    "https://a.b.lovable.app",
+    "http://localhost:8080",
+]
+REFUSED = [
+    "http://shop.example",
+    "https://shop.example:8443",
+    "https://SHOP.example",
+    "https://www.shop.example",
+    "https://shop.example.evil.com",
+    "https://evil.com/https://shop.example",
+    "https://lovable.app",
+    "https://evil-lovable.app",
+    "https://lovable.app.evil.com",
+    "https://x.lovable.app.evil.com",
+    "https://evil.com#.lovable.app",
+    "https://evil.com@x.lovable.app",
+    "https://x.lovable.app:444",
+    "https://X.lovable.app",
+    "https://.lovable.app",
+    "http://x.lovable.app",
+    "http://localhost",
+    "http://localhost:",
+    "http://localhost:80.evil.com",
+    "http://localhost.evil.com:80",
+    "http://localhost:8080/",
+    "null",
+    "*",
+    "file://",
+    "",
+]
+
+
+@pytest.mark.parametrize("origin", ALLOWED)
+def test_listed_origins_may_read_every_answer(app: Flask, origin: str) -> None:
+    client = app.test_client()
+    answers = [
+        client.open(path, method=method, headers={"Origin": origin})
+        for method, path in (
+            ("GET", "/api/try-on/history"),
+            ("GET", "/api/nowhere"),
+            ("PUT", "/api/try-on"),
+            ("GET", "/api/garments?limit=0"),
+            ("GET", "/api/garments"),
+        )
+    ]
+
+    assert [answer.status_code for answer in answers] == [401, 404, 405, 422, 503]
+    for answer in answers:
+        assert answer.headers.getlist("Access-Control-Allow-Origin") == [origin]
+        assert answer.headers.getlist("Vary") == ["Origin"]
+        assert "Access-Control-Allow-Credentials" not in answer.headers
+        assert "Retry-After" in answer.headers["Access-Control-Expose-Headers"]
+
+
+@pytest.mark.parametrize("method", ["GET", "OPTIONS"])
+@pytest.mark.parametrize("origin", REFUSED)
+def test_other_origins_may_not(app: Flask, origin: str, method: str) -> None:
+    asked = {"Origin": origin, "Access-Control-Request-Method": "GET"}
+
+    answer = app.test_client().open("/api/try-on/history", method=method, headers=asked)
+
+    assert not [name for name, _ in answer.headers if name.startswith("Access-Control")]
+    assert answer.headers["Vary"] == "Origin"
+
+
+def test_without_origins_nobody_may() -> None:
+    app = create_app(Config.from_env({**REQUIRED, "CORS_ORIGINS": ""}))
+
+    answer = app.test_client().get("/api/garments", headers={"Origin": "https://shop.example"})
+
+    assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+@pytest.mark.parametrize("setting", ["*", "https://"])
+def test_a_star_alone_lets_nobody_in(setting: str) -> None:
+    app = create_app(Config.from_env({**REQUIRED, "CORS_ORIGINS": setting}))
+
+    answer = app.test_client().get("/api/garments", headers={"Origin": "https://shop.example"})
+
+    assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/api/try-on"),
+        ("GET", f"/api/try-on/{NOBODYS}/status"),
+        ("DELETE", f"/api/try-on/{NOBODYS}"),
+        ("GET", "/api/garments"),
+    ],
+)
+def test_a_preflight_lets_our_headers_through(app: Flask, method: str, path: str) -> None:
+    asked = "authorization, content-type, idempotency-key, if-none-match"
+
+    answer = app.test_client().options(
+        path,
+        headers={
+            "Origin": "https://shop.example",
+            "Access-Control-Request-Method": method,
+            "Access-Control-Request-Headers": f"{asked}, x-other",
+        },
+    )
+
+    assert answer.status_code == 200
+    assert answer.headers["Access-Control-Allow-Origin"] == "https://shop.example"
+    assert method in answer.headers["Access-Control-Allow-Methods"]
+    assert answer.headers["Access-Control-Allow-Headers"].lower() == asked
+    assert answer.headers["Access-Control-Max-Age"] == "600"
+
+
+def test_other_addresses_have_no_cors(app: Flask) -> None:
+    for path in ("/", "/health/live", "/docs", "/static/page.js"):
+        answer = app.test_client().get(path, headers={"Origin": "https://shop.example"})
+        assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+# -- failures --------------------------------------------------------------------------------
+
+
+def test_an_unhandled_failure_is_in_the_envelope_and_its_id_in_the_log(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    app = create_app(Config.from_env(REQUIRED))  # whose log is what is captured
+
+    @app.get("/api/broken")
+    def broken() -> str:
+        raise RuntimeError("a secret: hunter2")
+
+    answer = app.test_client().get("/api/broken", headers={"Origin": "https://shop.example"})
+
+    body = answer.get_json()
+    assert (answer.status_code, body["code"], body["retryable"]) == (500, "internal", True)
+    assert "hunter2" not in answer.text
+    assert "Traceback" not in answer.text
+    assert answer.headers["X-Request-ID"] == body["request_id"]
+    assert answer.headers["Access-Control-Allow-Origin"] == "https://shop.example"
+    assert f"id={body['request_id']} unhandled RuntimeError" in capsys.readouterr().out
+
+
+# -- bodies ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def reader(app: Flask) -> Flask:
+    """The application, with an address that reads a form without asking who sends it."""
+
+    @app.post("/api/form")
+    def read_form() -> dict[str, int]:
+        return {"fields": len(request.form), "files": len(request.files)}
+
+    return app
+
+
+def test_a_form_has_few_parts(reader: Flask) -> None:
+    many = {f"field{number}": "x" for number in range(11)}
+
+    answer = reader.test_client().post("/api/form", data=many, content_type="multipart/form-data")
+
+    assert answer.status_code == 413
+    assert answer.get_json()["success"] is False
+
+
+@pytest.mark.parametrize("kind", ["multipart/form-data", "application/x-www-form-urlencoded"])
+def test_a_field_is_short(reader: Flask, kind: str) -> None:
+    answer = reader.test_client().post("/api/form", data={"a": "x" * 500_000}, content_type=kind)
+
+    assert answer.status_code == 413
+    assert answer.get_json()["success"] is False
+
+
+def test_a_photo_of_the_greatest_size_passes(reader: Flask) -> None:
+    answer = reader.test_client().post("/api/form", data=upload(bytes(10 * 1024 * 1024), NOBODYS))
+
+    assert answer.get_json() == {"fields": 1, "files": 1}
+
+
+GARBAGE = {
+    "no boundary": ("multipart/form-data", b"abc"),
+    "an empty boundary": ("multipart/form-data; boundary=", b"abc"),
+    "a long boundary": (f"multipart/form-data; boundary={'b' * 5000}", b"--b\r\n"),
+    "no parts": ("multipart/form-data; boundary=b", b"rubbish" * 1000),
+    "no end": (
+        "multipart/form-data; boundary=b",
+        b'--b\r\nContent-Disposition: form-data; name="garmentId"\r\n\r\nx',
+    ),
+    "headers without end": ("multipart/form-data; boundary=b", b"--b\r\n" + b"a: b\r\n" * 20_000),
+    "a header of bytes": ("multipart/form-data; boundary=b", b"--b\r\n\xff\xfe\x00: \x00\r\n\r\n"),
+    "an unknown charset": (
+        "multipart/form-data; boundary=b",
+        b'--b\r\nContent-Disposition: form-data; name="garmentId"\r\n'
+        b"Content-Type: text/plain; charset=utf-7\r\n\r\n\xff\r\n--b--\r\n",
+    ),
+    "a file name of paths": (
+        "multipart/form-data; boundary=b",
+        b"--b\r\nContent-Disposition: form-data; name=\"userImage\"; "
+        b"filename*=utf-99''..%2f..%2fetc\r\n\r\nx\r\n--b--\r\n",
+    ),
+    "JSON": ("application/json", b'{"garmentId": '),
+    "a type that is none": ("a/b/c; charset=utf-99; =", b"abc"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", GARBAGE)
+def test_garbage_is_refused_in_the_envelope(user: User, name: str) -> None:
+    kind, body = GARBAGE[name]
+
+    answer = user.call("POST", "/api/try-on", data=body, headers={"Content-Type": kind})
+
+    assert 400 <= answer.status_code < 500, answer.text
+    assert answer.json()["success"] is False
+
+
+# -- sockets ---------------------------------------------------------------------------------
+
+
+def talk(stack: Stack, *sent: bytes) -> bytes:
+    """Send bytes and return everything that is answered until the connection ends."""
+    with socket.create_connection(("127.0.0.1", stack.ports.web), timeout=20) as connection:
+        answer = b""
+        with suppress(ConnectionError):  # it may end while more is sent
+            for part in sent:
+                connection.sendall(part)
+        with suppress(ConnectionError):
+            while part := connection.recv(65536):
+                answer += part
+        return answer
+
+
+def head(stack: Stack, token: str, *lines: str) -> bytes:
+    """The head of a try-on's POST."""
+    start = ["POST /api/try-on HTTP/1.1", "Host: 127.0.0.1", f"Authorization: Bearer {token}"]
+    kind = "Content-Type: multipart/form-data; boundary=b"
+    return "\r\n".join([*start, kind, *lines, "", ""]).encode()
+
+
+SPEECHES = {
+    "not HTTP": (b"hello\r\n\r\n", b"400"),
+    "TLS": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(100) + b"\r\n\r\n", b"400"),
+    "no version": (b"GET /\r\n\r\n", b"400"),
+    "a strange version": (b"GET / HTTP/9.9\r\n\r\n", b"400"),
+    "an overlong line": (b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\n\r\n", b"414"),
+    "an overlong header": (b"GET / HTTP/1.1\r\nA: " + b"a" * 40_000 + b"\r\n\r\n", b"431"),
+    "many headers": (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 2000 + b"\r\n", b"431"),
+    "two lengths": (
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", b"400",
+    ),
+    "a length and chunks": (
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"400",
+    ),
+    "HTTP/1.0": (b"GET /health/live HTTP/1.0\r\n\r\n", b"200"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SPEECHES)
+def test_a_strange_speech_ends(stack: Stack, name: str) -> None:
+    sent, status = SPEECHES[name]
+
+    answer = talk(stack, sent)
+
+    assert answer.split(b" ", 2)[1] == status, answer[:300]
+    assert b"Traceback" not in answer
+    assert b".py" not in answer
+
+
+def test_a_bad_chunk_is_a_4xx_and_the_end(stack: Stack, user: User) -> None:
+    answer = talk(stack, head(stack, user.token, "Transfer-Encoding: chunked"), b"zz\r\nabc\r\n")
+
+    assert answer.startswith(b"HTTP/1.1 400 "), answer[:300]
+    assert b'"bad_request"' in answer
+
+
+def test_chunks_without_end_are_refused_while_they_come(stack: Stack, user: User) -> None:
+    chunk = b"100000\r\n" + bytes(0x100000) + b"\r\n"
+    part = b'--b\r\nContent-Disposition: form-data; name="userImage"; filename="a"\r\n\r\n'
+    first = f"{len(part):x}\r\n".encode() + part + b"\r\n"
+
+    answer = talk(
+        stack, head(stack, user.token, "Transfer-Encoding: chunked"), first, *[chunk] * 12,
+        b"0\r\n\r\n", b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    )  # fmt: skip
+
+    assert answer.startswith(b"HTTP/1.1 413 "), answer[:300]
+    assert b'"photo_too_large"' in answer
+
+
+# -- slow uploads ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def slow_uploads(stack: Stack, user: User) -> Iterator[list[socket.socket]]:
+    """Connections on which an upload has begun; on the last one, not even its head is there."""
+    begun = []
+    part = b'--b\r\nContent-Disposition: form-data; name="userImage"; filename="a"\r\n\r\n'
+    for number in range(SLOW_UPLOADS + 1):
+        connection = socket.create_connection(("127.0.0.1", stack.ports.web), timeout=10)
+        start = head(stack, user.token, "Content-Length: 1000000") + part
+        connection.sendall(start if number < SLOW_UPLOADS else start[:100])
+        connection.setblocking(False)
+        begun.append(connection)
+    yield begun
+    for connection in begun:
+        connection.close()
+
+
+@pytest.mark.thorough
+def test_slow_uploads_stop_nobody_and_end(
+    stack: Stack, user: User, garment_id: str, slow_uploads: list[socket.socket]
+) -> None:
+    session_id = user.start(garment_id, jpeg())
+    began, polls, ended = time.monotonic(), [], {}
+    with requests.Session() as poller:
+        poller.headers["Authorization"] = f"Bearer {user.token}"
+        while len(ended) <= SLOW_UPLOADS and time.monotonic() - began < 25:
+            second = time.monotonic()
+            for connection in set(slow_uploads) - set(ended):
+                if (answer := dribble(connection)) is not None:
+                    ended[connection] = answer
+            while time.monotonic() - second < 1:
+                before = time.monotonic()
+                status = poller.get(f"{stack.web_url}/api/try-on/{session_id}/status", timeout=10)
+                polls.append(time.monotonic() - before)
+                assert status.status_code == 200
+                time.sleep(0.05)
+
+    assert len(ended) == SLOW_UPLOADS + 1
+    assert ended.pop(slow_uploads[-1]) == b""
+    assert statistics.quantiles(polls, n=20)[-1] < 1
+    for answer in ended.values():
+        assert answer.startswith(b"HTTP/1.1 408 "), answer
+        assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "upload_too_slow"
+
+
+def dribble(connection: socket.socket) -> bytes | None:
+    """Send one byte more; what was answered, if something was."""
+    try:
+        return connection.recv(65536)
+    except BlockingIOError:
+        with suppress(OSError):
+            connection.send(b"x")
+        return None
+    except ConnectionError:
+        return b""

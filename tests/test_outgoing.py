@@ -1,0 +1,823 @@
+"""What goes out: results come from public addresses only, and the key goes to its owner only.
+
+Against real sockets on loopback; only the resolver is ours.
+"""
+
+import datetime
+import gzip
+import json
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from actors import ROOT, clean_environ
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from vton.adapters.bounded import Answer, BoundedHttp, dial
+from vton.adapters.download import Address, Downloads, is_public, read_url, resolve
+from vton.adapters.pace import Pace
+from vton.adapters.pixazo import KEY_HEADER, Pixazo, PixazoSettings
+from vton.tryon.model import ProviderTask
+from vton.tryon.ports import Inputs, Later, Never
+
+KEY = "the-providers-key"
+PICTURE = b"\x89PNG and so on" * 1000
+HOST = "pictures.example"
+"""A host that is allowed, and leads where a test says."""
+
+Reply = Callable[[socket.socket, str], None]
+"""Answers one request, whose head it is given."""
+
+
+# -- servers ---------------------------------------------------------------------------------
+
+
+@dataclass
+class Server:
+    """A listener on loopback that answers by a function, and remembers what it was sent."""
+
+    reply: Reply
+    address: str = "127.0.0.1"
+    tls: ssl.SSLContext | None = None
+    heads: list[str] = field(default_factory=list)
+    connections: int = 0
+
+    @contextmanager
+    def running(self) -> Iterator["Server"]:
+        """Listen, until the block ends."""
+        listener = socket.create_server((self.address, 0))
+        self.port = listener.getsockname()[1]
+        self.url = f"http://{self.address}:{self.port}/"
+        self.over = threading.Event()
+        threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
+        try:
+            yield self
+        finally:
+            self.over.set()
+            listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
+
+    def _accept(self, listener: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                self.connections += 1
+                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with suppress(OSError), connection:
+            if self.tls is not None:
+                connection = self.tls.wrap_socket(connection, server_side=True)
+            with connection, connection.makefile("rb") as file:
+                while head := self._head(file):
+                    self.heads.append(head)
+                    self.reply(connection, head)
+
+    def _head(self, file: Any) -> str:
+        lines, length = [], 0
+        while line := file.readline().decode("latin-1").strip():
+            lines.append(line)
+            if line.lower().startswith("content-length:"):
+                length = int(line.split(":")[1])
+        file.read(length)
+        return "\n".join(lines)
+
+    def drip(self, connection: socket.socket, data: bytes = b"x") -> None:
+        """Send a byte now and then until the test is over."""
+        while not self.over.wait(0.05):
+            connection.sendall(data)
+
+
+def answer(body: bytes = PICTURE, status: str = "200 OK", **headers: str) -> bytes:
+    """A whole answer."""
+    lines = {"Content-Length": str(len(body)), **headers}
+    head = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in lines.items())
+    return f"HTTP/1.1 {status}\r\n{head}\r\n".encode() + body
+
+
+@contextmanager
+def serving(*replies: bytes, tls: ssl.SSLContext | None = None, address: str = "127.0.0.1",
+            ) -> Iterator[Server]:  # fmt: skip
+    """A server that gives these answers one after the other, and then the last again."""
+    left = list(replies)
+
+    def reply(connection: socket.socket, _head: str) -> None:
+        connection.sendall(left.pop(0) if len(left) > 1 else left[0])
+
+    with Server(reply, address, tls).running() as server:
+        yield server
+
+
+@contextmanager
+def misbehaving(reply: Callable[[Server, socket.socket], None]) -> Iterator[Server]:
+    """A server that does what a test says."""
+    server = Server(lambda connection, _head: reply(server, connection))
+    with server.running():
+        yield server
+
+
+class Resolver:
+    """Says where names lead, and remembers who was asked for."""
+
+    def __init__(self, **names: Sequence[str]) -> None:
+        self.names: Mapping[str, list[Sequence[str]]] = {}
+        self.names = {name.replace("_", "."): [addresses] for name, addresses in names.items()}
+        self.asked: list[str] = []
+
+    def __call__(self, host: str, port: int) -> Sequence[str]:
+        self.asked.append(host)
+        answers = self.names.get(host)
+        if answers is None:
+            return resolve(host, port)  # of an address: itself
+        return answers.pop(0) if len(answers) > 1 else answers[0]
+
+
+def refused(get: Callable[[], object]) -> str:
+    """Why something is refused for good."""
+    with pytest.raises(Never) as caught:
+        get()
+    return f"{caught.value.code} {caught.value}"
+
+
+# -- addresses -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("address", ["1.1.1.1", "93.184.216.34", "2606:4700::1111", "2a00:1450::1"])
+def test_public_addresses(address: str) -> None:
+    assert is_public(address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "0.0.0.0",
+        "0.1.2.3",
+        "10.0.0.1",
+        "100.64.0.1",
+        "100.100.100.200",
+        "127.0.0.1",
+        "127.255.255.254",
+        "168.63.129.16",
+        "169.254.169.254",
+        "172.16.0.1",
+        "192.0.0.192",
+        "192.0.2.1",
+        "192.88.99.1",
+        "192.168.0.1",
+        "198.18.0.1",
+        "224.0.0.1",
+        "239.255.255.250",
+        "240.0.0.1",
+        "255.255.255.255",
+        "::",
+        "::1",
+        "::ffff:127.0.0.1",
+        "::ffff:1.1.1.1",
+        "::127.0.0.1",
+        "64:ff9b::7f00:1",
+        "64:ff9b::1.1.1.1",
+        "64:ff9b:1::a00:1",
+        "2001::1",
+        "2001:db8::1",
+        "2002:7f00:1::",
+        "2002:101:101::1",
+        "3fff::1",
+        "fc00::1",
+        "fd00:ec2::254",
+        "fe80::1",
+        "fec0::1",
+        "ff02::1",
+    ],
+)
+def test_addresses_that_are_not_public(address: str) -> None:
+    assert not is_public(address)
+    downloads = Downloads([], Resolver(pictures_example=["1.1.1.1", address]))
+    assert refused(lambda: downloads.get(f"https://{HOST}/a.png"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://2130706433/",
+        "https://0x7f000001/",
+        "https://0177.0.0.1/",
+        "https://127.1/",
+        "https://0/",
+        "https://[::1]/",
+        "https://[::ffff:7f00:1]/",
+        "https://localhost/",
+        "https://localhost./",
+        "https://LOCALHOST/",
+    ],
+)
+def test_this_machine_by_any_name_is_refused(url: str) -> None:
+    assert refused(lambda: Downloads([]).get(url))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://pictures.example/a.png",
+        "https://pictures.example:8443/a.png",
+        "https://pictures.example:80/a.png",
+        "https://user@pictures.example/a.png",
+        "https://user:word@pictures.example/a.png",
+        "https://pictures.example\\@127.0.0.1/",
+        "https://127.0.0.1\\@pictures.example/",
+        "https://pictures.example#@127.0.0.1/",
+        "https:///a.png",
+        "https:pictures.example",
+        "https://pictures.example:0/",
+        "https://pictures.example:99999/",
+        "https://pictures.example:443x/",
+        "https://pictu\nres.example/",
+        "https://pictures.example/\r\nHost: a",
+        "https://[fe80::1%25eth0]/",
+        "https://пример.example/",
+        "https://" + "a" * 70 + ".example/",
+        "ftp://pictures.example/a.png",
+        "file:///etc/passwd",
+        "gopher://pictures.example/",
+        "data:image/png;base64,AAAA",
+        "//pictures.example/a.png",
+        "",
+    ],
+)
+def test_an_address_that_is_not_plain_https_is_refused_and_nobody_is_asked(url: str) -> None:
+    asked: list[str] = []
+
+    def resolver(host: str, port: int) -> Sequence[str]:
+        asked.append(host)
+        return resolve(host, port) if len(host) > 63 else ["127.0.0.1"]
+
+    assert refused(lambda: Downloads([], resolver).get(url))
+    assert [host for host in asked if len(host) < 64] == []
+
+
+def test_an_address_is_taken_apart() -> None:
+    assert read_url("HTTPS://Pictures.Example./a%20b?c=d#e") == Address(
+        "https", HOST, 443, "/a%20b?c=d"
+    )
+    assert read_url("http://[::1]:8080") == Address("http", "::1", 8080, "/")
+    assert Address("http", "::1", 8080, "/").host_header == "[::1]:8080"
+    assert read_url("https://h?q") == Address("https", "h", 443, "/?q")
+
+
+# -- what is fetched -------------------------------------------------------------------------
+
+
+def test_a_listed_host_may_be_loopback() -> None:
+    with serving(answer()) as server:
+        assert Downloads(["127.0.0.1"]).get(f"{server.url}a.png") == PICTURE
+
+
+def test_only_listed_hosts_are_asked_where_some_are_listed() -> None:
+    resolver = Resolver(pictures_example=["1.1.1.1"])
+
+    assert refused(lambda: Downloads(["127.0.0.1"], resolver).get(f"https://{HOST}/a.png"))
+    assert resolver.asked == []
+
+
+def test_a_garment_of_another_shop_may_be_anywhere_public() -> None:
+    resolver = Resolver(pictures_example=["169.254.169.254"])
+    downloads = Downloads(["127.0.0.1"], resolver)
+
+    why = refused(lambda: downloads.get(f"https://{HOST}/a.png", anywhere=True))
+
+    assert "resolves to" in why
+    assert resolver.asked == [HOST]
+
+
+def test_what_is_sent_is_a_plain_request(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login somebody password secret\n")
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9/")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+    moved = answer(b"", "302 Found", Location="/b.png?token=1#part", Set_Cookie="a=b")
+    with serving(moved, answer()) as server:
+        assert Downloads(["127.0.0.1"]).get(f"{server.url}a b.png") == PICTURE
+
+    first, second = server.heads
+    host = f"Host: 127.0.0.1:{server.port}"
+    assert first.splitlines() == ["GET /a%20b.png HTTP/1.1", host, "Accept-Encoding: identity"]
+    assert second.splitlines()[0] == "GET /b.png?token=1 HTTP/1.1"
+    assert "cookie" not in second.lower()
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "http://127.0.0.2:{port}/",
+        "https://127.0.0.2:{port}/",
+        "http://169.254.169.254/latest/meta-data/",
+        "//127.0.0.2:{port}/",
+        "http://user@127.0.0.1:{port}/",
+        "file:///etc/passwd",
+        "http://[",
+        "http://other.example:{port}/",
+    ],
+)
+def test_each_redirect_is_checked(location: str) -> None:
+    with serving(answer(), address="127.0.0.2") as inside:
+        moved = answer(b"", "302 Found", Location=location.format(port=inside.port))
+        with serving(moved) as server:
+            downloads = Downloads(["127.0.0.1"], Resolver(other_example=["127.0.0.2"]))
+
+            assert refused(lambda: downloads.get(server.url))
+
+        assert inside.connections == 0
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_few_redirects_are_followed_and_no_more(status: int) -> None:
+    moved = answer(b"", f"{status} Moved", Location="/next")
+    with serving(moved, moved, moved, answer()) as server:
+        assert Downloads(["127.0.0.1"]).get(server.url) == PICTURE
+    with serving(moved) as server:
+        assert "redirects" in refused(lambda: Downloads(["127.0.0.1"]).get(server.url))
+        assert len(server.heads) == 4
+
+
+@pytest.mark.parametrize("status", ["404 Not Found", "500 Oops", "206 Partial", "302 No Location"])
+def test_another_status_may_be_better_later(status: str) -> None:
+    with serving(answer(b"", status)) as server, pytest.raises(Later):
+        Downloads(["127.0.0.1"]).get(server.url)
+
+
+# -- pinned ----------------------------------------------------------------------------------
+
+
+def certificate(name: str, folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """What a server proves that name with, and what a client believes it by."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem, kind = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    file = folder / f"{name}.pem"
+    private = key.private_bytes(pem, kind, serialization.NoEncryption())
+    file.write_bytes(private + made.public_bytes(pem))
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(file)
+    return server, ssl.create_default_context(cadata=made.public_bytes(pem).decode())
+
+
+def test_the_name_is_kept_for_tls_and_host_while_the_address_is_pinned(tmp_path: Path) -> None:
+    tls, trust = certificate(HOST, tmp_path)
+    names: list[str | None] = []
+    tls.sni_callback = lambda _socket, name, _context: names.append(name)
+    with serving(answer(), tls=tls) as server:
+        resolver = Resolver(pictures_example=["127.0.0.1"])
+        url = f"https://{HOST}:{server.port}/a.png"
+
+        assert Downloads([HOST], resolver, trust).get(url) == PICTURE
+
+    assert names == [HOST]
+    assert f"Host: {HOST}:{server.port}" in server.heads[0]
+    assert resolver.asked == [HOST]
+
+
+def test_who_cannot_prove_the_name_gets_no_request(tmp_path: Path) -> None:
+    tls, trust = certificate("other.example", tmp_path)
+    with serving(answer(), tls=tls) as server:
+        url = f"https://{HOST}:{server.port}/a.png"
+        downloads = Downloads([HOST], Resolver(pictures_example=["127.0.0.1"]), trust)
+        with pytest.raises(Later, match="SSLCertVerificationError"):
+            downloads.get(url)
+        with pytest.raises(Later, match="SSLCertVerificationError"):  # nor by our own roots
+            Downloads([HOST], Resolver(pictures_example=["127.0.0.1"])).get(url)
+
+    assert server.heads == []
+
+
+def test_a_name_that_changes_its_mind_gains_nothing(tmp_path: Path) -> None:
+    """DNS rebinding: what was checked is what is connected to."""
+    tls, trust = certificate(HOST, tmp_path)
+    with serving(answer(), tls=tls) as server, serving(answer(b"inside"), address="127.0.0.2"):
+        resolver = Resolver()
+        resolver.names = {HOST: [["127.0.0.1"], ["127.0.0.2"]]}
+
+        found = Downloads([HOST], resolver, trust).get(f"https://{HOST}:{server.port}/")
+
+        assert found == PICTURE
+        assert resolver.asked == [HOST]
+
+
+def test_a_name_that_turns_inward_between_redirects_is_refused() -> None:
+    resolver = Resolver()
+    resolver.names = {HOST: [["127.0.0.1"], ["169.254.169.254"]]}
+    with serving(answer(b"", "302 Found", Location="/again")) as server:
+        downloads = Downloads([HOST], resolver)
+
+        why = refused(lambda: downloads.get(f"http://{HOST}:{server.port}/"))
+
+    assert "resolves to" in why
+    assert len(server.heads) == 1
+
+
+@pytest.mark.parametrize("address", ["169.254.169.254", "fe80::1%lo", "::ffff:169.254.169.254"])
+def test_not_even_a_listed_name_leads_to_metadata(address: str) -> None:
+    downloads = Downloads([HOST], Resolver(pictures_example=[address]))
+
+    assert "resolves to" in refused(lambda: downloads.get(f"https://{HOST}/"))
+
+
+def test_a_listed_name_speaks_http_on_loopback_only() -> None:
+    downloads = Downloads([HOST], Resolver(pictures_example=["93.184.216.34"]))
+
+    assert "resolves to" in refused(lambda: downloads.get(f"http://{HOST}/"))
+
+
+def test_a_name_that_cannot_be_resolved_may_be_later() -> None:
+    def away(_host: str, _port: int) -> Sequence[str]:
+        raise socket.gaierror(socket.EAI_AGAIN, "try again")
+
+    with pytest.raises(Later):
+        Downloads([], away).get(f"https://{HOST}/")
+
+
+def test_the_first_address_that_answers_is_taken() -> None:
+    with serving(answer()) as server:
+        url = f"http://{HOST}:{server.port}/"
+        addresses = ["127.0.0.3", "127.0.0.1"]  # nobody listens on the first
+        downloads = Downloads([HOST], Resolver(pictures_example=addresses))
+
+        assert downloads.get(url) == PICTURE
+
+
+# -- bounded ---------------------------------------------------------------------------------
+
+
+def test_size_is_bounded_whatever_is_declared() -> None:
+    def endless(server: Server, connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        while not server.over.is_set():
+            connection.sendall(bytes(65536))
+
+    with misbehaving(endless) as server:
+        downloads = Downloads(["127.0.0.1"], max_bytes=1_000_000)
+        assert "larger" in refused(lambda: downloads.get(server.url))
+    with serving(answer(bytes(1001))) as server:
+        assert refused(lambda: Downloads(["127.0.0.1"], max_bytes=1000).get(server.url))
+    with serving(answer(bytes(1000))) as server:
+        assert Downloads(["127.0.0.1"], max_bytes=1000).get(server.url) == bytes(1000)
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\nX-Long: ",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n400\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: /",
+    ],
+)
+def test_a_drip_ends_in_time(start: bytes) -> None:
+    def drip(server: Server, connection: socket.socket) -> None:
+        connection.sendall(start)
+        server.drip(connection)
+
+    with misbehaving(drip) as server:
+        began = time.monotonic()
+        with pytest.raises(Later):
+            Downloads(["127.0.0.1"], seconds=0.4).get(server.url)
+
+        assert time.monotonic() - began < 1.5
+
+
+def test_a_handshake_that_drips_ends_in_time(tmp_path: Path) -> None:
+    with misbehaving(lambda server, connection: None) as server:
+        began = time.monotonic()
+        url = f"https://127.0.0.1:{server.port}/"
+        with pytest.raises(Later):
+            Downloads(["127.0.0.1"], seconds=0.4).get(url)
+
+        assert time.monotonic() - began < 1.5
+
+
+def test_time_is_bounded_over_all_redirects_together() -> None:
+    def wait_and_move(server: Server, connection: socket.socket) -> None:
+        server.over.wait(0.2)
+        connection.sendall(answer(b"", "302 Found", Location="/"))
+
+    with misbehaving(wait_and_move) as server:
+        began = time.monotonic()
+        with pytest.raises(Later):
+            Downloads(["127.0.0.1"], seconds=0.3).get(server.url)
+
+        assert time.monotonic() - began < 1.5
+
+
+def test_nothing_is_unpacked() -> None:
+    bomb = gzip.compress(bytes(5_000_000))
+    with serving(answer(bomb, Content_Encoding="gzip")) as server:
+        assert "packed" in refused(lambda: Downloads(["127.0.0.1"]).get(server.url))
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        answer()[:-10],
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n400\r\nabc",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 10",
+        b"SSH-2.0-OpenSSH_9.6\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 200 + b"\r\n",
+        b"HTTP/1.1 200 OK\r\nA: " + b"b" * 70_000 + b"\r\n\r\n",
+        b"",
+    ],
+)
+def test_an_answer_that_breaks_off_may_be_better_later(reply: bytes) -> None:
+    def cut(_server: Server, connection: socket.socket) -> None:
+        connection.sendall(reply)
+        connection.shutdown(socket.SHUT_RDWR)
+
+    with misbehaving(cut) as server, pytest.raises(Later):
+        Downloads(["127.0.0.1"], seconds=2).get(server.url)
+
+
+def test_many_addresses_share_the_time_to_connect() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        port = full.getsockname()[1]
+        fill = [socket.socket() for _ in range(4)]
+        for one in fill:
+            one.setblocking(False)
+            one.connect_ex(("127.0.0.1", port))
+        began = time.monotonic()
+        with pytest.raises(TimeoutError):
+            dial(["127.0.0.1"] * 4, port, 0.4)
+        assert time.monotonic() - began < 1.5
+        for one in fill:
+            one.close()
+
+
+# -- the key ---------------------------------------------------------------------------------
+
+
+class NoPictures:
+    """The bucket is not needed here."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(name)
+
+
+def pixazo(base_url: str, *allowed: str) -> Pixazo:
+    """A provider's client that sends its key to few."""
+    settings = PixazoSettings(
+        api_key=KEY,
+        base_url=base_url.rstrip("/"),
+        submit_path="/submit",
+        status_path="/v2/requests/status/{request_id}",
+        person_field="human_image",
+        garment_field="cloth_image",
+        send_urls=False,
+        allowed_hosts=frozenset(allowed),
+    )
+    pace = Pace(1000, threading.Event())
+    return Pixazo(settings, NoPictures(), pace, 8, Downloads(["127.0.0.1"]))
+
+
+INPUTS = Inputs("cGVyc29u", "Z2FybWVudA==")
+
+
+def accepted(polling_url: str) -> bytes:
+    """The v2 answer to a submit."""
+    body = json.dumps({"request_id": "r1", "status": "QUEUED", "polling_url": polling_url})
+    return answer(body.encode(), "202 Accepted")
+
+
+GATEWAY = "https://gateway.pixazo.ai"
+
+
+@pytest.mark.parametrize(
+    ("base", "url", "may"),
+    [
+        (GATEWAY, f"{GATEWAY}/v2/requests/status/1", True),
+        (GATEWAY, "https://GATEWAY.pixazo.ai:443/v2", True),
+        (GATEWAY, "https://gateway.appypie.com/x", True),
+        (GATEWAY, "http://gateway.pixazo.ai/v2", False),
+        (GATEWAY, "http://gateway.pixazo.ai:443/v2", False),
+        (GATEWAY, "https://gateway.pixazo.ai:8443/v2", False),
+        (GATEWAY, "https://user@gateway.pixazo.ai/v2", False),
+        (GATEWAY, "https://gateway.pixazo.ai@evil.example/v2", False),
+        (GATEWAY, "https://gateway.pixazo.ai\\@evil.example/v2", False),
+        (GATEWAY, "https://evil.example\\@gateway.pixazo.ai/v2", False),
+        (GATEWAY, "https://gateway.pixazo.ai.evil.example/v2", False),
+        (GATEWAY, "https://evil.example/gateway.pixazo.ai", False),
+        (GATEWAY, "https://evil.example#gateway.pixazo.ai", False),
+        (GATEWAY, "//gateway.pixazo.ai/v2", False),
+        (GATEWAY, "http://127.0.0.1/v2", False),
+        (GATEWAY, "", False),
+        ("http://127.0.0.1:9", "http://127.0.0.1:9/v2", True),
+        ("http://127.0.0.1:9", "http://127.0.0.1:10/v2", False),
+        ("http://127.0.0.1:9", "http://gateway.appypie.com/v2", False),
+        ("http://127.0.0.1:9", "https://gateway.appypie.com/v2", True),
+        ("http://10.0.0.1", "http://10.0.0.1/v2", False),
+        ("https://own.example:8443", "https://own.example:8443/v2", True),
+    ],
+)
+def test_who_may_have_the_key(base: str, url: str, may: bool) -> None:
+    provider = pixazo(base, "gateway.pixazo.ai", "gateway.appypie.com")
+
+    task = provider._accepted(provider_answer(url))
+
+    own = f"{base}/v2/requests/status/r1"
+    assert task.status_url == (url if may else own)
+    assert provider._may_have_key(url) is may
+
+
+def provider_answer(polling_url: str) -> Any:
+    """The v2 answer to a submit, as it was read."""
+    body = json.dumps({"request_id": "r1", "polling_url": polling_url}).encode()
+    return Answer(202, "Accepted", {}, body)
+
+
+@pytest.mark.parametrize(
+    "polling_url",
+    ["http://127.0.0.2:{port}/", "http://user@127.0.0.1:{port}/", "http://evil.example:{port}/"],
+)
+def test_the_key_does_not_go_where_an_answer_says(polling_url: str) -> None:
+    running = answer(b'{"status": "PROCESSING"}')
+    with serving(running, address="127.0.0.2") as elsewhere:
+        submit = accepted(polling_url.format(port=elsewhere.port))
+        with serving(submit, running) as server:
+            provider = pixazo(server.url, "127.0.0.1")
+            provider.look(provider.submit(INPUTS, other_field=False))
+
+    assert elsewhere.connections == 0
+    assert server.heads[1].startswith("GET /v2/requests/status/r1 ")
+    assert f"{KEY_HEADER}: {KEY}" in server.heads[1]
+
+
+def test_a_stored_polling_url_is_checked_again() -> None:
+    with serving(answer(), address="127.0.0.2") as elsewhere:
+        provider = pixazo("http://127.0.0.1:9", "127.0.0.1")
+        assert refused(lambda: provider.look(ProviderTask("r1", elsewhere.url)))
+        assert elsewhere.connections == 0
+
+
+def test_the_key_does_not_follow_a_redirect() -> None:
+    with serving(answer(b"{}"), address="127.0.0.2") as elsewhere:
+        moved = answer(b"", "307 Moved", Location=elsewhere.url)
+        with serving(moved) as server:
+            provider = pixazo(server.url, "127.0.0.1", "127.0.0.2")
+            assert "uncertain" in refused(lambda: provider.submit(INPUTS, other_field=False))
+            with pytest.raises(Later):
+                provider.look(ProviderTask("r1", f"{server.url}x"))
+        assert elsewhere.connections == 0
+
+
+def test_a_result_is_fetched_without_the_key() -> None:
+    with serving(answer()) as server, pytest.raises(Never, match="no picture"):
+        pixazo("http://127.0.0.1:9").fetch(server.url)
+
+    assert KEY not in server.heads[0]
+
+
+def test_the_environment_does_not_send_the_key_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login somebody password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    with serving(answer()) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        monkeypatch.setenv("no_proxy", "")
+        with serving(answer(b'{"status": "PROCESSING"}', Set_Cookie="a=b")) as server:
+            provider = pixazo(server.url)
+            for _ in range(2):
+                provider.look(ProviderTask("r1", f"{server.url}x"))
+        assert proxy.connections == 0
+
+    assert not any(word in head for head in server.heads for word in ("Authorization", "Cookie"))
+    assert server.connections == 1  # kept
+
+
+# -- the provider's answers, bounded ---------------------------------------------------------
+
+
+def test_a_status_that_is_too_large_or_packed_is_none() -> None:
+    big = json.dumps({"status": "PROCESSING", "more": "x" * 1_100_000}).encode()
+    packed = gzip.compress(b'{"status": "PROCESSING"}')
+    for reply in (answer(big), answer(packed, Content_Encoding="gzip")):
+        with serving(reply) as server, pytest.raises(Later):
+            pixazo(server.url).look(ProviderTask("r1", f"{server.url}x"))
+
+
+def test_a_submits_answer_that_is_too_large_leaves_it_open() -> None:
+    with serving(answer(b" " * 1_100_000, "202 Accepted")) as server:
+        why = refused(lambda: pixazo(server.url).submit(INPUTS, other_field=False))
+
+    assert "provider_uncertain" in why
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"",
+        b"HTTP/1.1 202 Accepted\r\nX-Long: ",
+        b"HTTP/1.1 202 Accepted\r\nContent-Length: 100000\r\n\r\n",
+        b"HTTP/1.1 202 Accepted\r\nTransfer-Encoding: chunked\r\n\r\n400\r\n",
+    ],
+)
+def test_a_dripping_api_is_given_up_in_time(start: bytes) -> None:
+    def drip(server: Server, connection: socket.socket) -> None:
+        connection.sendall(start)
+        server.drip(connection)
+
+    with misbehaving(drip) as server:
+        began = time.monotonic()
+        with pytest.raises(requests.RequestException):
+            ask(BoundedHttp(1), server.url)
+
+        assert time.monotonic() - began < 1.5
+
+
+def test_an_api_that_does_not_read_is_given_up_in_time() -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    with listener:
+        began = time.monotonic()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        with pytest.raises(requests.RequestException):
+            ask(BoundedHttp(1), url, {"image": "x" * 30_000_000})
+
+        assert time.monotonic() - began < 2
+
+
+def test_a_second_request_has_time_of_its_own_on_the_same_connection() -> None:
+    def late(server: Server, connection: socket.socket) -> None:
+        server.over.wait(0.3)  # together longer than one may last
+        connection.sendall(answer(b"{}"))
+
+    with misbehaving(late) as server:
+        http = BoundedHttp(1)
+        for _ in range(2):
+            assert ask(http, server.url).status == 200
+
+        assert server.connections == 1
+
+
+def ask(http: BoundedHttp, url: str, body: Any = None) -> Any:
+    """Ask an API, with little patience."""
+    return http.ask("POST", url, headers={}, body=body, connect=0.3, seconds=0.5, limit=1000)
+
+
+def test_a_submit_that_was_never_sent_may_be_repeated() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    with pytest.raises(Later):
+        pixazo(f"http://127.0.0.1:{port}").submit(INPUTS, other_field=False)
+
+
+def test_many_threads_share_the_connections() -> None:
+    with serving(answer(b'{"status": "PROCESSING"}')) as server:
+        provider = pixazo(server.url)
+        task = ProviderTask("r1", f"{server.url}x")
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda _: provider.look(task), range(64)))
+
+        assert server.connections <= 8
+
+
+def test_a_bounded_download_works_with_greenlets() -> None:
+    script = (
+        "from gevent import monkey; monkey.patch_all()\nimport sys\n"
+        "from vton.adapters.download import Downloads\n"
+        "print(len(Downloads(['127.0.0.1']).get(sys.argv[1])))"
+    )
+    with serving(answer()) as server:
+        done = subprocess.run(
+            [sys.executable, "-c", script, server.url],
+            cwd=ROOT, env=clean_environ(), capture_output=True, text=True, check=False,
+            timeout=20,
+        )  # fmt: skip
+
+    assert done.stdout.strip() == str(len(PICTURE)), done.stderr

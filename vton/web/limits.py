@@ -1,0 +1,62 @@
+"""How many requests a minute one user may make, counted in Redis by the library `limits`.
+
+`limits` is what flask-limiter is made of; that one keeps its settings in a global that two
+applications in one process would share. Everybody is let through while Redis is away, with a
+warning in the log: what costs money is counted in the database.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, cast
+
+from flask import current_app
+from flask.typing import ResponseReturnValue
+from limits import RateLimitItemPerMinute
+from limits.storage import RedisStorage
+from limits.strategies import FixedWindowRateLimiter
+from redis import Redis
+from redis.exceptions import RedisError
+
+from vton.errors import Problem
+from vton.web.auth import current_user
+
+logger = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+
+
+class RequestRate:
+    """Counts requests on our own Redis connections; `per_minute` is 0 for no limit."""
+
+    def __init__(self, redis: Redis, per_minute: int) -> None:
+        storage = RedisStorage("redis://", connection_pool=redis.connection_pool)
+        self._window = FixedWindowRateLimiter(storage)
+        self._limit = RateLimitItemPerMinute(per_minute, namespace="vton:rate")
+        self._limited = per_minute > 0
+
+    def count(self, user_id: str) -> None:
+        """Count a request; raises Problem `rate_limited` when it is one too many."""
+        if not self._limited:
+            return
+        try:
+            if self._window.hit(self._limit, user_id):
+                return
+            reset_at = self._window.get_window_stats(self._limit, user_id).reset_time
+        except RedisError:
+            logger.warning("requests are not counted: Redis is away")
+            return
+        seconds = max(1, int(reset_at - time.time()) + 1)
+        raise Problem("rate_limited", retry_after=seconds, policy="minute")
+
+
+def rate_limited(view: Callable[P, ResponseReturnValue]) -> Callable[P, ResponseReturnValue]:
+    """Count this view's requests; below `user_required`, which says whose they are."""
+
+    @wraps(view)
+    def counted(*args: P.args, **kwargs: P.kwargs) -> ResponseReturnValue:
+        cast(RequestRate, current_app.extensions["rate"]).count(current_user())
+        return view(*args, **kwargs)
+
+    return counted

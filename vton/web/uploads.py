@@ -1,0 +1,112 @@
+"""Request bodies are bounded: in size before and while they are read, and in time.
+
+Every body has a deadline, which only bytes that come can move.
+
+A body has 20 s, and a second more for every 16 KB of it that came. A phone on a bad line sends
+several times that; what trickles holds a connection, and a file that grows, for nothing.
+
+A read blocks until it has what it was asked for, however slowly that comes. So a timer shuts
+the receiving side of the socket, which ends the read, with gunicorn's threads and greenlets
+alike; the sending side stays, and carries the answer.
+"""
+
+import socket
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from threading import Timer
+from typing import IO, Any
+
+from flask import Flask, request
+
+from vton.errors import Problem
+
+FORM_BYTES = 64 * 1024
+"""What a form may need beside its file, and all that other bodies may have."""
+MAX_PARTS = 10
+TIMEOUT_SECONDS = 20.0
+BYTES_PER_SECOND = 16 * 1024
+READ_BYTES = 16 * 1024
+"""No more is asked for at once, so that what has come is known."""
+
+
+def init_app(app: Flask, max_file_bytes: int) -> None:
+    """Bound every body; only a multipart form may have a file of so many bytes in it."""
+    app.config.update(
+        MAX_CONTENT_LENGTH=max_file_bytes + FORM_BYTES,
+        MAX_FORM_MEMORY_SIZE=2 * FORM_BYTES,  # Werkzeug's own buffer is counted
+        MAX_FORM_PARTS=MAX_PARTS,
+    )
+    app.before_request(_bound_other_bodies)
+    app.wsgi_app = UploadDeadlines(app.wsgi_app)  # type: ignore[method-assign]
+
+
+def _bound_other_bodies() -> None:
+    if request.mimetype != "multipart/form-data":
+        request.max_content_length = FORM_BYTES
+
+
+class UploadDeadlines:
+    """WSGI middleware: a request whose body comes too slowly fails with `upload_too_slow`."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        """Call the application with a body that is watched while it is read."""
+        body = _Body(environ["wsgi.input"], environ.get("gunicorn.socket"))
+        environ["wsgi.input"] = body
+        try:
+            answer: Iterable[bytes] = self._app(environ, start_response)
+        finally:
+            body.release()
+        return answer
+
+
+class _Body:
+    """What is left of `wsgi.input`: the one method that Werkzeug calls."""
+
+    def __init__(self, stream: IO[bytes], connection: socket.socket | None) -> None:
+        self._stream, self._connection = stream, connection
+        self._deadline = time.monotonic() + TIMEOUT_SECONDS
+        self._timer: Timer | None = None
+        self._released = False
+
+    def read(self, size: int) -> bytes:
+        """At most `size` bytes; Problem when they are late, or no body."""
+        if self._timer is None and self._connection is not None:
+            self._watch()
+        try:
+            data = self._stream.read(min(size, READ_BYTES))
+        except Exception:  # whatever the server raises for chunks that are none, and lost clients
+            self._check()
+            raise Problem("bad_request") from None
+        self._check()
+        self._deadline += len(data) / BYTES_PER_SECOND
+        return data
+
+    def release(self) -> None:
+        """The request has been answered; what it did not read is no longer waited for here."""
+        self._released = True
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _watch(self) -> None:
+        left = self._deadline - time.monotonic()
+        self._timer = Timer(max(left, 0.01), self._look)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _look(self) -> None:
+        """Give the body the time that it has earned meanwhile, or end it."""
+        if self._released or self._connection is None:
+            return
+        if time.monotonic() < self._deadline:
+            self._watch()
+            return
+        with suppress(OSError):  # the client has gone
+            self._connection.shutdown(socket.SHUT_RD)
+
+    def _check(self) -> None:
+        if time.monotonic() >= self._deadline:
+            raise Problem("upload_too_slow")
