@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
+from urllib.parse import urlsplit
 
 from dotenv import load_dotenv
 
@@ -69,7 +70,7 @@ class Config:
             supabase_jwt_secret=read.text("SUPABASE_JWT_SECRET", cls.supabase_jwt_secret),
             supabase_publishable_key=read.text("SUPABASE_PUBLISHABLE_KEY", ""),
             storage_bucket=read.text("STORAGE_BUCKET", cls.storage_bucket),
-            redis_url=read.required("REDIS_URL"),
+            redis_url=read.url("REDIS_URL", schemes=("redis", "rediss")),
             redis_ssl_cert_reqs=read.choice(
                 "REDIS_SSL_CERT_REQS", cls.redis_ssl_cert_reqs, ("required", "none")
             ),
@@ -125,10 +126,17 @@ class _Reader:
             raise ConfigError(f"{name} is not set; .env.example says what it is for.")
         return value
 
-    def url(self, name: str, default: str = "") -> str:
+    def url(
+        self, name: str, default: str = "", schemes: tuple[str, ...] = ("http", "https")
+    ) -> str:
         value = self.text(name, default) if default else self.required(name)
-        if not value.startswith(("http://", "https://")):
-            raise ConfigError(f"{name} must be an http(s) URL, not {value!r}.")
+        try:
+            parts = urlsplit(value)
+            usable = parts.scheme in schemes and bool(parts.hostname)
+        except ValueError:
+            usable = False
+        if not usable:
+            raise ConfigError(f"{name} must be a URL that begins with {schemes[0]}:// and a host.")
         return value.rstrip("/")
 
     def choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:

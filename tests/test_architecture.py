@@ -100,6 +100,9 @@ def test_a_missing_setting_is_named(name: str) -> None:
     ("name", "value"),
     [
         ("SUPABASE_URL", "example.supabase.co"),
+        ("SUPABASE_URL", "http://"),
+        ("PIXAZO_BASE_URL", "http://["),
+        ("REDIS_URL", "localhost:6379"),
         ("SESSION_DEADLINE", "soon"),
         ("SESSION_DEADLINE", "nan"),
         ("WORKER_CONCURRENCY", "0"),

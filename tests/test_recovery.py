@@ -196,6 +196,21 @@ def test_the_sweep_fails_what_is_past_its_deadline(
     assert user.status(session_id)["error"]["code"] == "deadline_exceeded"
 
 
+def test_a_session_past_its_deadline_is_not_paid_for(
+    stack: Stack, user: User, garment_id: str, simulator: Simulator
+) -> None:
+    stack.end_process("worker", signal.SIGTERM)
+    try:
+        session_id = user.start(garment_id)
+        impatient = Config.from_env({**stack.child_environ, "SESSION_DEADLINE": "0.01"})
+        connect(impatient).runs.run(session_id)
+    finally:
+        stack.start_process("worker")
+
+    assert user.status(session_id)["error"]["code"] == "deadline_exceeded"
+    assert simulator.submits() == []
+
+
 def test_a_task_that_never_ends_is_failed_by_its_run(
     stack: Stack, user: User, garment_id: str, simulator: Simulator
 ) -> None:

@@ -98,6 +98,19 @@ def test_it_starts_ends_and_remembers(tmp_path: Path) -> None:
         assert [garment["id"] for garment in again] == [garment["id"] for garment in first]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends the orphans of a kill -9")
+def test_a_killed_run_leaves_nothing_in_the_way_of_the_next(tmp_path: Path) -> None:
+    port = four_free_ports()
+    with make_run(tmp_path, port) as process:
+        read_until(process, "Ctrl-C")
+        process.kill()
+        process.wait()
+
+    with make_run(tmp_path, port) as process:
+        read_until(process, "Ctrl-C")
+        assert requests.get(f"http://127.0.0.1:{port}/api/garments", timeout=10).ok
+
+
 def test_a_busy_port_is_said_in_one_line(tmp_path: Path) -> None:
     port = four_free_ports()
     with socket.socket() as taken:

@@ -4,8 +4,12 @@ import json
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from config import Config
 from vton.app import create_app
+
+pytestmark = pytest.mark.thorough
 
 SETTINGS = {
     "SUPABASE_URL": "https://example.supabase.co",
@@ -15,9 +19,6 @@ SETTINGS = {
 }
 USE = """\
 import type { components, operations } from './api';
-import pytest
-
-pytestmark = pytest.mark.thorough
 
 type Answer = operations['getTryOnStatus']['responses'][200]['content']['application/json'];
 type Refusal = operations['startTryOn']['responses'][429]['content']['application/json'];

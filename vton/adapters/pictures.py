@@ -1,7 +1,9 @@
 """The private bucket: photos, results and garments, and the URLs that open them for a while."""
 
+import hashlib
 import json
 import logging
+import time
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -19,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 SIGNED_SECONDS = 3600
 """How long a signed URL opens its object."""
+AWAY_SECONDS = 10.0
+"""How long Redis is not asked for URLs after it has failed."""
 KEPT_SECONDS = SIGNED_SECONDS // 2
 """How long it is handed out again, so that browsers can cache what it opens."""
 
@@ -30,6 +34,12 @@ class Bucket:
         self._client = client
         self._name = bucket
         self._redis = redis
+        self._prefix = f"vton:signed:{_digest(f'{client.supabase_url}/{bucket}')}:"
+        self._no_cache_until = 0.0
+
+    def _key(self, path: str) -> str:
+        """Of this project and bucket: another's URLs would not open here."""
+        return self._prefix + path
 
     def _bucket(self) -> Any:
         return self._client.storage.from_(self._name)
@@ -58,7 +68,7 @@ class Bucket:
         if not paths:
             return
         try:
-            self._redis.delete(*map(_key, paths))
+            self._redis.delete(*map(self._key, paths))
         except RedisError:
             logger.warning("signed URLs of removed objects stay in Redis until they lapse")
         with unavailable_when_away():
@@ -88,25 +98,35 @@ class Bucket:
         return signed
 
     def _kept(self, paths: list[str]) -> dict[str, SignedUrl]:
+        if not paths or time.monotonic() < self._no_cache_until:
+            return {}
         try:
-            values = self._redis.mget([_key(path) for path in paths]) if paths else []
+            values = self._redis.mget([self._key(path) for path in paths])
         except RedisError:
+            self._do_without()
             return {}
         found = zip(paths, cast(list[bytes | None], values), strict=True)
         return {path: _load(value) for path, value in found if value}
 
     def _keep(self, signed: Mapping[str, SignedUrl]) -> None:
+        if time.monotonic() < self._no_cache_until:
+            return
         try:
             with self._redis.pipeline(transaction=False) as pipeline:
                 for path, url in signed.items():
-                    pipeline.set(_key(path), _dump(url), ex=KEPT_SECONDS)
+                    pipeline.set(self._key(path), _dump(url), ex=KEPT_SECONDS)
                 pipeline.execute()
         except RedisError:
-            logger.warning("signed URLs are not kept: Redis is away")
+            self._do_without()
+
+    def _do_without(self) -> None:
+        """Do not ask a Redis that is away, or hangs, again and again."""
+        self._no_cache_until = time.monotonic() + AWAY_SECONDS
+        logger.warning("signed URLs are not kept: Redis is away")
 
 
-def _key(path: str) -> str:
-    return f"vton:signed:{path}"
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _dump(signed: SignedUrl) -> str:

@@ -11,6 +11,7 @@ it is never repeated unless it was provably not accepted.
 
 import base64
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -284,7 +285,12 @@ def _error_text(response: Answer, body: Mapping[str, Any]) -> str:
     if isinstance(error, dict):
         error = error.get("message")
     text = error or body.get("message") or body.get("detail") or response.reason
-    return f"{response.status} {str(text)[:200]!r}"
+    return f"{response.status} {_without_urls(text)!r}"
+
+
+def _without_urls(text: object) -> str:
+    """The vendor's words for the log, short, and without our own signed URLs it may quote."""
+    return re.sub(r"https?://\S+", "<URL>", str(text)[:2000])[:200]
 
 
 def _is_about_the_garment_field(response: Answer) -> bool:
@@ -295,9 +301,9 @@ def _is_about_the_garment_field(response: Answer) -> bool:
     if _kling_code(body) in _POLICY_CODES:
         return False
     text = response.text[:2000]
-    if any(field in text for field in GARMENT_FIELDS):
-        return True
-    about_else = ("not found", "human_image", "format", "size", "resolution", "pixel", "base64")
+    about_else = ["not found", "format", "size", "resolution", "pixel", "base64", "balance"]
+    if not any(field in text for field in GARMENT_FIELDS):
+        about_else.append("human_image")
     return not any(word in text.lower() for word in about_else)
 
 
@@ -354,7 +360,7 @@ def _progress(body: Mapping[str, Any]) -> Progress:
     url = _result_url(body)
     if word in _FAILED:
         reason = body.get("error") or inner.get("task_status_msg") or body.get("message")
-        logger.warning("the provider's task failed: %s %r", word, str(reason)[:200])
+        logger.warning("the provider's task failed: %s %r", word, _without_urls(reason))
         return Progress(failure="provider_failed", charged=word != "error")
     if word in _DONE and url is None:
         return Progress(failure="result_unusable")

@@ -46,7 +46,7 @@ def connect_redis(url: str, connections: int, ssl_cert_reqs: str = "required") -
         max_connections=connections,
         timeout=5,
         socket_connect_timeout=2,
-        socket_timeout=5,
+        socket_timeout=2,  # RQ makes it longer for a worker, which waits in BLMOVE
         health_check_interval=30,
         retry=Retry(NoBackoff(), 1),
         **tls,

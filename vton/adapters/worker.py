@@ -18,7 +18,9 @@ It does not subscribe to RQ's commands, which can stop a forked job only.
 """
 
 import logging
+import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -81,7 +83,9 @@ class ThreadedWorker(BaseWorker):
             worker_ttl=3 * BEAT_SECONDS,
             job_monitoring_interval=BEAT_SECONDS,
             maintenance_interval=MAINTENANCE_SECONDS,
+            prepare_for_work=False,  # it would ask Redis, which may be away yet
         )
+        self.hostname, self.pid = socket.gethostname(), os.getpid()
         self._stopping = stopping
         self._liveness = liveness
         self._slots = threading.Semaphore(concurrency)

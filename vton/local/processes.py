@@ -1,5 +1,6 @@
 """Processes that are started together and end together, leaving nothing behind."""
 
+import ctypes
 import os
 import signal
 import socket
@@ -43,6 +44,15 @@ class Running:
         self.popen.wait()
 
 
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
+
+
+def _die_with_parent() -> None:
+    """Have Linux kill this process when the stack is killed, which can then end nothing itself."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 class Processes:
     """Starts processes, prints what they say behind their names, and ends them."""
 
@@ -66,6 +76,7 @@ class Processes:
             text=True,
             errors="replace",
             start_new_session=True,
+            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
         )
         running = Running(name, popen)
         self._running.append(running)

@@ -37,6 +37,8 @@ GARMENTS = Path(__file__).parent / "samples" / "garments"
 SAMPLE_EMAIL = "sample@example.com"
 SAMPLE_PASSWORD = "sample-password"  # noqa: S105 - a loopback account, shown on the page
 DEV_ORIGINS = "http://localhost:*,http://127.0.0.1:*"
+PORT_SECONDS = 2.5
+"""So long what a run that was just ended has left may still hold a port."""
 PARTS = ("valkey", "pixazo", "supabase")
 SERVICE_SECONDS = 2.5
 PARTS_SECONDS = 1.0
@@ -119,7 +121,10 @@ class Stack:
         self._start_service()
 
     def _check_ports(self) -> None:
+        patience = time.monotonic() + PORT_SECONDS
         for port in (self.ports.web, *self._part_ports()):
+            while not is_free(port) and time.monotonic() < patience:
+                time.sleep(0.1)
             if not is_free(port):
                 other = self.ports.web + 100
                 raise StartError(

@@ -197,8 +197,7 @@ class Runs:
     def _take_ticket(self, session: Session, attempt: str) -> ProviderTask | None:
         """Wait for leave to submit; None with it, or the task that another run has got."""
         while True:
-            if self._waiting.wait(0):
-                raise Interrupted
+            self._pause(session, 0)  # past its deadline, deleted, or the process ends
             if hold := self._breaker.hold():
                 self._pause(session, min(hold, LOOK_SECONDS))
                 continue
