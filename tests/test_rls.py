@@ -6,16 +6,25 @@ from typing import Any
 
 import psycopg
 import pytest
+import requests
 from actors import User
 from psycopg import errors
+from supabase import create_client
 
-TABLES = ("try_on_history", "garments", "erasures", "storage.objects")
+from vton.local.stack import Stack
+
+SERVICE_ONLY = ("erasures", "submits", "idempotency_keys")
+TABLES = ("try_on_history", "garments", "storage.objects", *SERVICE_ONLY)
 
 INSERTS = {
     "try_on_history": "insert into try_on_history (user_id, original_user_image_url)"
     " values ('{a}', 'user-uploads/{a}/9_original.jpg')",
     "garments": "insert into garments (name, image_url) values ('Forged', 'garments/forged.png')",
     "erasures": "insert into erasures (session_id, path) values ('{a}', 'x')",
+    "submits": "insert into submits (attempt, session_id, user_id)"
+    " values (gen_random_uuid(), '{a}', '{a}')",
+    "idempotency_keys": "insert into idempotency_keys (user_id, key, fingerprint, session_id)"
+    " values ('{a}', 'k', 'f', '{a}')",
     "storage.objects": "insert into storage.objects (bucket_id, name)"
     " values ('vton-assets', 'user-uploads/{a}/9_original.jpg')",
 }
@@ -23,6 +32,8 @@ UPDATES = {
     "try_on_history": "update try_on_history set created_at = now()",
     "garments": "update garments set name = 'Forged'",
     "erasures": "update erasures set path = 'x'",
+    "submits": "update submits set at = at",
+    "idempotency_keys": "update idempotency_keys set fingerprint = 'x'",
     "storage.objects": "update storage.objects set name = name",
 }
 
@@ -108,11 +119,40 @@ def test_only_the_service_writes(
         assert asking.ask("service_role", None, statement.replace("{a}", a.id)) != "refused"
 
 
+@pytest.mark.parametrize("table", SERVICE_ONLY)
 @pytest.mark.parametrize("role", ["anon", "authenticated"])
-def test_erasures_are_the_services_alone(
-    asking: Asking, pair: tuple[User, User], role: str
+def test_the_services_own_tables_are_nobody_elses(
+    asking: Asking, pair: tuple[User, User], role: str, table: str
 ) -> None:
-    assert asking.ask(role, pair[0].id, "select * from erasures") == "refused"
+    assert asking.ask(role, pair[0].id, f"select * from {table}") == "refused"
+
+
+def test_a_user_sees_nothing_of_another_through_supabase_itself(
+    stack: Stack, pair: tuple[User, User]
+) -> None:
+    settings = stack.settings
+    seen = {}
+    for user in pair:
+        client = create_client(settings["SUPABASE_URL"], settings["SUPABASE_PUBLISHABLE_KEY"])
+        client.postgrest.auth(user.token)
+        seen[user.id] = len(client.table("try_on_history").select("*").execute().data)
+    a, b = pair
+    photo = f"user-uploads/{a.id}"
+    listed = {}
+    for user in pair:
+        response = requests.post(
+            f"{settings['SUPABASE_URL']}/storage/v1/object/list/vton-assets",
+            json={"prefix": photo},
+            headers={
+                "apikey": settings["SUPABASE_PUBLISHABLE_KEY"],
+                "Authorization": f"Bearer {user.token}",
+            },
+            timeout=10,
+        )
+        listed[user.id] = len(response.json())
+
+    assert seen == {a.id: 1, b.id: 0}
+    assert listed == {a.id: 1, b.id: 0}
 
 
 @pytest.mark.parametrize(
