@@ -14,7 +14,7 @@ workers = int(os.environ.get("WEB_CONCURRENCY") or 1)
 # A slow upload holds a thread for as long as it likes, and a phone in a lift is one: with
 # threads, a few of them stop every poll. gevent gives each connection a greenlet; what it costs
 # is that a photo being decoded (30 to 100 ms) delays the polls of its process.
-worker_class = "gevent"
+worker_class = "vton.web.server.Worker"
 # Clients are made in each worker, after the fork: an inherited connection may answer with
 # another process's rows.
 preload_app = False
@@ -27,8 +27,9 @@ timeout = 30
 keepalive = 15
 # Heroku's router sets X-Forwarded-Proto and is the only one that can reach the process.
 forwarded_allow_ips = "*"
-# So that an overlong token reaches the service, and its answer has our envelope.
+# So that an overlong token or cursor reaches the service, and its answer has CORS headers.
 limit_request_field_size = 16_380
+limit_request_line = 8_190
 accesslog = None
 # Nobody here uses gunicorn's control interface.
 control_socket_disable = True

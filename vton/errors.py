@@ -49,9 +49,14 @@ CATALOGUE: Mapping[str, Kind] = {
         408, "The upload was too slow.", "Send a smaller photo, or try a better connection.",
         retryable=True,
     ),
+    "form_too_large": Kind(
+        413, "There is more in the request than it needs.",
+        "Send multipart/form-data with one photo and the garment's id.",
+    ),
     "photo_too_large": Kind(
         413, "The photo is larger than 10 MB.", "Send a smaller photo; 2048 px a side is plenty."
     ),
+    "url_too_long": Kind(414, "The address is too long.", "Check the URL; 8 KB is the most."),
     "photo_unsupported": Kind(
         415, "The file is not a picture that can be used.", "Send a JPEG, PNG, WebP or HEIC photo."
     ),
@@ -63,6 +68,9 @@ CATALOGUE: Mapping[str, Kind] = {
     ),
     "photo_too_many_pixels": Kind(
         422, "The photo has too many pixels.", "Send at most 40 megapixels."
+    ),
+    "headers_too_large": Kind(
+        431, "The request's headers are too large.", "Send no more than 16 KB in one header."
     ),
     "invalid_fields": Kind(422, "Some fields are wrong.", "See 'errors' for which, and why."),
     "internal": Kind(
@@ -157,6 +165,20 @@ class Problem(Exception):
         self.errors = errors
         self.retry_after = retry_after
         self.policy = policy
+
+    def envelope(self, request_id: str | None) -> dict[str, object]:
+        """The body of the answer that tells a client."""
+        body: dict[str, object] = {
+            "success": False,
+            "message": self.kind.message,
+            "code": self.code,
+            "hint": self.kind.hint,
+            "retryable": self.kind.retryable,
+            "request_id": request_id,
+        }
+        if self.errors:
+            body["errors"] = self.errors
+        return body
 
 
 class Unavailable(Problem):

@@ -51,7 +51,7 @@ LINKS = {
 }
 CREATION_FAILURES = (
     *FOR_USERS, "idempotency_key_invalid", "upload_too_slow", "idempotency_in_progress",
-    "photo_too_large", "photo_unsupported", "photo_unreadable", "photo_too_small",
+    "form_too_large", "photo_too_large", "photo_unsupported", "photo_unreadable", "photo_too_small",
     "photo_too_many_pixels", "invalid_fields", "idempotency_mismatch", "rate_limited",
     "too_many_unfinished", "daily_quota", "busy", "provider_paused", "paid_cap_reached",
 )  # fmt: skip

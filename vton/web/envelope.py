@@ -20,7 +20,6 @@ _CODES = {
     404: "not_found",
     405: "method_not_allowed",
     406: "not_acceptable",
-    413: "photo_too_large",
     415: "photo_unsupported",
 }
 
@@ -42,9 +41,6 @@ def success(
 def failure(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
     """`{"success": false, "message", "code", "hint", "retryable", "request_id"[, "errors"]}`."""
     kind = problem.kind
-    body = failure_body(problem, g.get("request_id"))
-    if problem.errors:
-        body["errors"] = problem.errors
     extra = dict(headers or {})
     if problem.retry_after is not None:
         extra["Retry-After"] = str(problem.retry_after)
@@ -52,19 +48,7 @@ def failure(problem: Problem, headers: Mapping[str, str] | None = None) -> Respo
             extra["RateLimit"] = f'"{problem.policy}";r=0;t={problem.retry_after}'
     if kind.status == HTTPStatus.UNAUTHORIZED:
         extra["WWW-Authenticate"] = _challenge(problem.code)
-    return _answer(body, kind.status, extra)
-
-
-def failure_body(problem: Problem, request_id: str | None) -> dict[str, object]:
-    """What is in the envelope of every failure."""
-    return {
-        "success": False,
-        "message": problem.kind.message,
-        "code": problem.code,
-        "hint": problem.kind.hint,
-        "retryable": problem.kind.retryable,
-        "request_id": request_id,
-    }
+    return _answer(problem.envelope(g.get("request_id")), kind.status, extra)
 
 
 def init_app(app: Flask) -> None:

@@ -25,7 +25,6 @@ from marshmallow import Schema, fields, validate
 
 from vton.errors import CATALOGUE, Problem
 from vton.web.auth import public
-from vton.web.envelope import failure_body
 from vton.web.paging import CursorField
 
 bp = Blueprint("docs", __name__)
@@ -119,7 +118,7 @@ def refusals(*codes: str) -> dict[int, dict[str, object]]:
 def _refusal(codes: list[str]) -> dict[str, object]:
     lines = [f"- `{code}`: {CATALOGUE[code].message} {CATALOGUE[code].hint}" for code in codes]
     examples = {
-        code: {"value": failure_body(Problem(code), "0b6c9f6f6a7d4d0e8f6b8a4f0f2f7a51")}
+        code: {"value": Problem(code).envelope("0b6c9f6f6a7d4d0e8f6b8a4f0f2f7a51")}
         for code in codes
     }
     answer: dict[str, object] = {

@@ -17,9 +17,11 @@ from contextlib import suppress
 from threading import Timer
 from typing import IO, Any
 
-from flask import Flask, request
+from flask import Flask, Response, current_app, request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from vton.errors import Problem
+from vton.web.envelope import failure
 
 FORM_BYTES = 64 * 1024
 """What a form may need beside its file, and all that other bodies may have."""
@@ -38,12 +40,21 @@ def init_app(app: Flask, max_file_bytes: int) -> None:
         MAX_FORM_PARTS=MAX_PARTS,
     )
     app.before_request(_bound_other_bodies)
+    app.register_error_handler(RequestEntityTooLarge, _too_large)
     app.wsgi_app = UploadDeadlines(app.wsgi_app)  # type: ignore[method-assign]
 
 
 def _bound_other_bodies() -> None:
     if request.mimetype != "multipart/form-data":
         request.max_content_length = FORM_BYTES
+
+
+def _too_large(_error: RequestEntityTooLarge) -> Response:
+    """Werkzeug says the same of a large file, of many parts and of a long field."""
+    size = max(request.content_length or 0, request.environ["wsgi.input"].size)
+    file_bytes = current_app.config["MAX_CONTENT_LENGTH"] - FORM_BYTES
+    photo = request.mimetype == "multipart/form-data" and size > file_bytes
+    return failure(Problem("photo_too_large" if photo else "form_too_large"))
 
 
 class UploadDeadlines:
@@ -64,10 +75,14 @@ class UploadDeadlines:
 
 
 class _Body:
-    """What is left of `wsgi.input`: the one method that Werkzeug calls."""
+    """What is left of `wsgi.input`: the one method that Werkzeug calls.
+
+    `size` is how many bytes were read.
+    """
 
     def __init__(self, stream: IO[bytes], connection: socket.socket | None) -> None:
         self._stream, self._connection = stream, connection
+        self.size = 0
         self._deadline = time.monotonic() + TIMEOUT_SECONDS
         self._timer: Timer | None = None
         self._released = False
@@ -82,6 +97,7 @@ class _Body:
             self._check()
             raise Problem("bad_request") from None
         self._check()
+        self.size += len(data)
         self._deadline += len(data) / BYTES_PER_SECOND
         return data
 

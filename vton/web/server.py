@@ -1,0 +1,63 @@
+"""gunicorn's gevent worker, whose own refusals come in the envelope, too.
+
+What gunicorn cannot read never reaches the application, and no setting changes the HTML page
+that it answers instead. The name of the page that asked is not known either then, so these
+answers have no CORS headers.
+"""
+
+import json
+import logging
+from http import HTTPStatus
+from typing import Any
+from uuid import uuid4
+
+from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
+from gunicorn.util import write_nonblock
+from gunicorn.workers.ggevent import GeventWorker
+
+from vton import log
+from vton.errors import Problem
+from vton.web.headers import HEADERS
+
+logger = logging.getLogger(__name__)
+
+
+class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
+    """What `worker_class` names in gunicorn.conf.py."""
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:  # noqa: ARG002
+        """Answer a request that gunicorn cannot read, or that broke outside the application."""
+        request_id = uuid4().hex
+        log.request_id.set(request_id)
+        problem = _problem(exc)
+        if problem.code == "internal":
+            logger.error("a request broke outside the application", exc_info=exc)
+        else:
+            logger.warning("not understood: %s", type(exc).__name__)
+        try:
+            write_nonblock(client, _answer(problem, request_id))
+        except OSError:
+            logger.debug("the client has gone")
+
+
+def _problem(error: BaseException) -> Problem:
+    if isinstance(error, LimitRequestLine):
+        return Problem("url_too_long")
+    if isinstance(error, LimitRequestHeaders):
+        return Problem("headers_too_large")
+    return Problem("bad_request" if isinstance(error, ParseException) else "internal")
+
+
+def _answer(problem: Problem, request_id: str) -> bytes:
+    body = json.dumps(problem.envelope(request_id)).encode()
+    headers = {
+        **HEADERS,
+        "Content-Type": "application/json",
+        "Content-Length": str(len(body)),
+        "Cache-Control": "private, no-store",
+        "Connection": "close",
+        "X-Request-ID": request_id,
+    }
+    status = HTTPStatus(problem.kind.status)
+    lines = [f"HTTP/1.1 {status} {status.phrase}", *(f"{k}: {v}" for k, v in headers.items())]
+    return "\r\n".join([*lines, "", ""]).encode() + body
