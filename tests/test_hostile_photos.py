@@ -6,7 +6,7 @@ import time
 import tracemalloc
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -22,7 +22,14 @@ from test_photos import PICTURES, PORTRAIT, close, opened
 
 from vton import imaging
 from vton.errors import Problem
-from vton.imaging import MAX_SIDE, WALL_SECONDS, normalise_photo, photo_to_jpeg
+from vton.imaging import (
+    MAX_SIDE,
+    WALL_SECONDS,
+    normalise_garment,
+    normalise_photo,
+    photo_to_jpeg,
+    verify_result,
+)
 
 pytestmark = pytest.mark.thorough
 
@@ -392,14 +399,30 @@ def test_a_huge_webp_is_refused() -> None:
         normalise_photo(vp8x(16_000, 16_000))
 
 
-def test_work_without_end_is_ended() -> None:
+def test_a_webp_of_more_than_16_megapixels_is_refused() -> None:
+    with pytest.raises(Problem, match="photo_too_many_pixels"):
+        normalise_photo(as_bytes(Image.new("RGB", (4001, 4000)), "WEBP", method=0))
+
+
+@pytest.mark.parametrize("kind", ["WEBP", "JPEG", "PNG"])
+def test_an_extraordinary_result_becomes_a_png_with_the_mark_too(kind: str) -> None:
+    data = as_bytes(Image.new("RGB", (3700, 3600), "teal"), kind, progressive=True)
+
+    result = opened(verify_result(data))
+
+    assert (result.format, result.size) == ("PNG", (3700, 3600))
+    assert b"compositeWithTrainedAlgorithmicMedia" in result.info["xmp"]
+
+
+@pytest.mark.parametrize("convert", [normalise_photo, normalise_garment, verify_result])
+def test_work_without_end_is_ended(convert: Callable[[bytes], bytes]) -> None:
     """A scan is 59 bytes, and 36 megapixels to go over: this would take a minute."""
     photo = as_bytes(Image.new("RGB", (6000, 6000), "teal"), "JPEG", progressive=True)
     scan = photo[photo.rindex(b"\xff\xda") : -2]
     began = time.perf_counter()
 
     with pytest.raises(Problem) as refused:
-        normalise_photo(photo[:-2] + scan * 3000 + photo[-2:])
+        convert(photo[:-2] + scan * 3000 + photo[-2:])
 
     # the second on a machine so busy that five seconds of CPU take ten
     assert refused.value.code in (UNREADABLE, "unavailable")

@@ -67,7 +67,7 @@ CATALOGUE: Mapping[str, Kind] = {
         422, "The photo is too small.", "Each side must be at least 300 pixels."
     ),
     "photo_too_many_pixels": Kind(
-        422, "The photo has too many pixels.", "Send at most 40 megapixels."
+        422, "The photo has too many pixels.", "Send at most 40 megapixels, as WebP at most 16."
     ),
     "headers_too_large": Kind(
         431, "The request's headers are too large.", "Send no more than 16 KB in one header."

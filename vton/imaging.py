@@ -1,10 +1,11 @@
 """Pictures made safe: decoded once, upright, without metadata, in bounds.
 
-A photo is anybody's bytes, and some kilobytes of JPEG, PNG or HEIC can keep a decoder busy for
-hours (scans without end, grids of grids). So a photo is decoded by `python -m vton.imaging` in a
-process of its own, which may use so much time and memory, has no secrets in its environment,
-and leaves the web process free to answer meanwhile. That costs 70 ms of CPU; a JPEG whose
-markers show that it is an ordinary one, as phones send it, is decoded here for 30.
+A picture is somebody else's bytes, and some kilobytes of JPEG, PNG or HEIC can keep a decoder
+busy for hours (scans without end, grids of grids). So it is decoded by `python -m vton.imaging`
+in a process of its own, which may use so much time and memory, has no secrets in its
+environment, and leaves this process free to answer meanwhile. That costs 70 ms of CPU; what is
+soon done is done here: a JPEG whose markers show that it is an ordinary one, as phones send it,
+and a result of ordinary size.
 """
 
 import io
@@ -27,6 +28,8 @@ from vton.provenance import mark_png
 MAX_BYTES = 10 * 1024 * 1024
 """The largest photo, in bytes: the provider's own limit."""
 MAX_PIXELS = 40_000_000
+MAX_WEBP_PIXELS = 16_000_000
+"""Pillow holds four copies of a WebP, 16 bytes a pixel; of everything else, 8 at most."""
 MIN_SIDE = 300
 """The smallest side, in pixels: the provider's own limit."""
 MAX_SIDE = 2048
@@ -41,7 +44,7 @@ JPEG_QUALITY = 90
 CPU_SECONDS = 5
 """Twice and more what the slowest 40-megapixel photo takes (1.3 s, measured)."""
 MEMORY_BYTES = 1024**3
-"""Address space of a process that decodes; the worst photo needs 0.7 GB (WebP)."""
+"""Address space of a process that decodes; the worst photo fills 340 MB (progressive CMYK)."""
 WALL_SECONDS = 10
 """For waiting until it may begin, and for decoding; Heroku ends a request after 30."""
 REFUSED = 3
@@ -56,8 +59,8 @@ a progressive one."""
 BAND_ROWS = 64
 """Transparent pictures are made plain so many rows at a time."""
 
-_decoding = threading.BoundedSemaphore(os.cpu_count() or 1)
-"""More pictures decoded at once than there are cores only take memory."""
+_decoding = threading.BoundedSemaphore(min(2, os.cpu_count() or 1))
+"""More pictures decoded at once only take memory: a small dyno shows all of its host's cores."""
 
 # The limit is ours and is checked on the header, before anything is decoded.
 Image.MAX_IMAGE_PIXELS = None
@@ -79,11 +82,40 @@ def normalise_photo(data: bytes) -> bytes:
         raise Problem("photo_too_large")
     if _kind(data) == "JPEG" and _is_quick(data):
         return photo_to_jpeg(data)
+    return _in_child("photo", data)
+
+
+def normalise_garment(data: bytes) -> bytes:
+    """Return a garment's picture as a metadata-free PNG on white.
+
+    Bounds and what is raised are those of `normalise_photo`.
+    """
+    return _in_child("garment", data)
+
+
+def verify_result(data: bytes) -> bytes:
+    """Return a result as a PNG with the mark that AI made it, and no other metadata.
+
+    A PNG keeps its pixels' bytes, anything else is encoded as one. Its content type is not
+    trusted (the vendor documents `application/octet-stream`). Raises Problem when `data` is not
+    a whole picture in bounds, and Unavailable as `normalise_photo` does.
+    """
+    if _is_quick_result(data):
+        with _decoding:
+            return _result_to_png(data)
+    return _in_child("result", data)
+
+
+# -- a process of its own ----------------------------------------------------------------
+
+
+def _in_child(kind: str, data: bytes) -> bytes:
+    """Have a picture of that kind (of `_CONVERSIONS`) converted within time and memory."""
     if not _decoding.acquire(timeout=WALL_SECONDS):
         raise Unavailable
     try:
-        child = subprocess.run(
-            [sys.executable, "-m", "vton.imaging"],
+        child = subprocess.run(  # noqa: S603  # `kind` is ours
+            [sys.executable, "-m", "vton.imaging", kind],
             input=data,
             capture_output=True,
             timeout=WALL_SECONDS,
@@ -133,16 +165,29 @@ def _child_environ() -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(Path(__file__).parents[1])}
 
 
-def _child() -> None:
-    """Read a photo from standard input, write a JPEG or a Problem's code; bounded."""
+def _is_quick_result(data: bytes) -> bool:
+    """Whether a result is a PNG or an ordinary JPEG, of ordinary size."""
+    try:
+        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
+            ordinary = image.format == "PNG" or _is_quick(data)
+            return ordinary and image.width * image.height <= QUICK_PIXELS
+    except Exception:  # decoders raise whatever damaged or hostile bytes lead them into
+        return False
+
+
+def _child(kind: str) -> None:
+    """Read a picture from standard input, write it converted or a Problem's code; bounded."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     try:
-        sys.stdout.buffer.write(photo_to_jpeg(sys.stdin.buffer.read()))
+        sys.stdout.buffer.write(_CONVERSIONS[kind](sys.stdin.buffer.read()))
     except Problem as problem:
         sys.stdout.write(problem.code)
         sys.exit(REFUSED)
+
+
+# -- conversions -------------------------------------------------------------------------
 
 
 def photo_to_jpeg(data: bytes) -> bytes:
@@ -152,12 +197,31 @@ def photo_to_jpeg(data: bytes) -> bytes:
         return encode_jpeg(_flat(_upright(_shrunk(image))))
 
 
-def normalise_garment(data: bytes) -> bytes:
-    """Return a garment's picture as a metadata-free PNG on white, in the same bounds."""
+def _garment_to_png(data: bytes) -> bytes:
     with _opened(data) as image:
         output = io.BytesIO()
         _flat(_upright(_shrunk(image))).save(output, "PNG", optimize=True)
         return output.getvalue()
+
+
+def _result_to_png(data: bytes) -> bytes:
+    """Do what `verify_result` promises, here and without a bound on time."""
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            _check_pixels(image)
+            image.load()
+            if image.format == "PNG":
+                return mark_png(data)
+            output = io.BytesIO()
+            image.convert("RGB").save(output, "PNG", compress_level=1)
+            return mark_png(output.getvalue())
+    except Problem:
+        raise
+    except Exception:
+        raise Problem("photo_unreadable") from None
+
+
+_CONVERSIONS = {"photo": photo_to_jpeg, "garment": _garment_to_png, "result": _result_to_png}
 
 
 def encode_jpeg(image: Image.Image) -> bytes:
@@ -191,7 +255,8 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with _open(data, kind) as image:
-                _check_size(image.size)
+                _check_sides(image.size)
+                _check_pixels(image)
                 yield image
     except Problem:
         raise
@@ -226,11 +291,15 @@ def _check_whole(data: bytes) -> None:
         start += size
 
 
-def _check_size(size: tuple[int, int]) -> None:
+def _check_sides(size: tuple[int, int]) -> None:
     stored_scale = min(1.0, MAX_SIDE / max(size))
     if min(size) * stored_scale < MIN_SIDE:
         raise Problem("photo_too_small")
-    if size[0] * size[1] > MAX_PIXELS:
+
+
+def _check_pixels(image: Image.Image) -> None:
+    most = MAX_WEBP_PIXELS if image.format == "WEBP" else MAX_PIXELS
+    if image.width * image.height > most:
         raise Problem("photo_too_many_pixels")
 
 
@@ -315,30 +384,5 @@ def _to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
     return image.convert("RGB")
 
 
-def verify_result(data: bytes) -> bytes:
-    """Return a result as a PNG with the mark that AI made it, and no other metadata.
-
-    A PNG keeps its pixels' bytes, anything else is encoded as one.
-
-    Raises Problem when `data` is not a whole picture in bounds; its content type is not
-    trusted (the vendor documents `application/octet-stream`).
-    """
-    try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise Problem("photo_too_many_pixels")
-            with _decoding:
-                image.load()
-                if image.format != "PNG":
-                    output = io.BytesIO()
-                    image.convert("RGB").save(output, "PNG", compress_level=1)
-                    data = output.getvalue()
-            return mark_png(data)
-    except Problem:
-        raise
-    except Exception:
-        raise Problem("photo_unreadable") from None
-
-
 if __name__ == "__main__":
-    _child()
+    _child(sys.argv[1])

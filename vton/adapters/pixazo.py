@@ -22,7 +22,7 @@ from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from vton.adapters.bounded import Answer, BoundedHttp
 from vton.adapters.download import Downloads, is_loopback, read_url
 from vton.adapters.pace import Pace
-from vton.errors import Problem
+from vton.errors import Problem, Unavailable
 from vton.imaging import verify_result
 from vton.tryon.model import ProviderTask
 from vton.tryon.ports import (
@@ -234,6 +234,8 @@ class Pixazo:
         data = self._downloads.get(url)
         try:
             return verify_result(data)
+        except Unavailable:
+            raise Later("too many pictures wait to be decoded") from None
         except Problem as problem:
             raise Never("result_unusable", f"the result is no picture: {problem}") from None
 
