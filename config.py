@@ -90,7 +90,7 @@ class Config:
             ),
             pixazo_allowed_hosts=read.items("PIXAZO_ALLOWED_HOSTS", cls.pixazo_allowed_hosts),
             result_allowed_hosts=read.items("RESULT_ALLOWED_HOSTS", cls.result_allowed_hosts),
-            cors_origins=read.items("CORS_ORIGINS", cls.cors_origins),
+            cors_origins=read.origins("CORS_ORIGINS"),
             session_deadline=read.positive("SESSION_DEADLINE", cls.session_deadline),
             retention_days=read.whole("RETENTION_DAYS", cls.retention_days),
             max_unfinished_per_user=read.whole(
@@ -148,6 +148,17 @@ class _Reader:
     def items(self, name: str, default: tuple[str, ...]) -> tuple[str, ...]:
         text = self._environ.get(name, "")
         return tuple(item.strip() for item in text.split(",") if item.strip()) or default
+
+    def origins(self, name: str) -> tuple[str, ...]:
+        origins = self.items(name, ())
+        for origin in origins:
+            scheme, _, host = origin.rstrip("/").partition("://")
+            if scheme not in ("http", "https") or not host.strip("*.") or "/" in host:
+                raise ConfigError(
+                    f"{name} must list origins such as https://shop.example or"
+                    f" https://*.lovable.app, not {origin!r}."
+                )
+        return origins
 
     def positive(self, name: str, default: float) -> float:
         text = self.text(name, str(default))

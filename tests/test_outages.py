@@ -1,5 +1,6 @@
 """Redis and Supabase away, hanging, cutting connections: nothing is lost or paid twice."""
 
+import logging
 import signal
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -7,9 +8,14 @@ from typing import Any
 import psycopg
 import pytest
 import requests
-from actors import Simulator, User, jpeg, objects_of, until
+from actors import Simulator, User, jpeg, objects_of, until, upload
+from redis import Redis
 
+from config import Config
+from vton.adapters.queue import LEAD_KEY, NEW_EPOCH_KEY
+from vton.app import create_app
 from vton.local.stack import Stack
+from vton.wiring import Services
 
 Database = psycopg.Connection[Any]
 Spoil = Callable[..., None]
@@ -95,6 +101,30 @@ def test_a_try_on_that_could_not_be_taken_leaves_nothing(
     assert response.headers["Retry-After"]
     assert sessions_of(database, user) == 0
     assert objects_of(database, user) == []
+    assert simulator.submits() == []
+
+
+def test_what_could_not_be_undone_is_undone_later_and_never_run(
+    user: User,
+    garment_id: str,
+    simulator: Simulator,
+    spoil: Spoil,
+    database: Database,
+    redis: Redis,
+    services: Services,
+) -> None:
+    spoil(kind="http", paths="/u", methods=["POST"], times=2)  # user-uploads and undo_session
+    assert post(user, garment_id).status_code == 503
+    assert sessions_of(database, user) == 1
+    database.execute(
+        "update try_on_history set created_at = created_at - interval '1 min' where user_id = %s",
+        [user.id],
+    )
+
+    redis.delete(LEAD_KEY, NEW_EPOCH_KEY)
+    services.sweep.make_pass()
+
+    until(lambda: sessions_of(database, user) == 0)
     assert simulator.submits() == []
 
 
@@ -211,3 +241,31 @@ def test_without_supabase_every_route_says_so(
     assert response.status_code == 503
     assert response.json()["code"] == "unavailable"
     assert response.headers["Retry-After"] == "5"
+
+
+@pytest.mark.parametrize("key", ["sb_secret_of_another_project", "the publishable key"])
+def test_a_wrong_service_key_is_an_outage_and_an_alarm(
+    stack: Stack, user: User, garment_id: str, key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    if key == "the publishable key":
+        key = stack.settings["SUPABASE_PUBLISHABLE_KEY"]
+    settings = {**stack.child_environ, "SUPABASE_SERVICE_ROLE_KEY": key}
+    app = create_app(Config.from_env(settings))
+    logging.getLogger().addHandler(caplog.handler)
+
+    response = app.test_client().post(
+        "/api/try-on",
+        data=upload(jpeg(), garment_id),
+        headers={"Authorization": f"Bearer {user.token}"},
+    )
+
+    assert response.status_code == 503
+    assert response.get_json()["code"] == "unavailable"
+    assert "ALARM Supabase refuses SUPABASE_SERVICE_ROLE_KEY" in caplog.text
+    assert key not in caplog.text
+
+
+def test_without_its_bucket_the_service_is_not_ready(stack: Stack) -> None:
+    app = create_app(Config.from_env({**stack.child_environ, "STORAGE_BUCKET": "not-there"}))
+
+    assert app.test_client().get("/health/ready").status_code == 503

@@ -143,6 +143,11 @@ FAULTS: dict[str, tuple[dict[str, Any], str, int]] = {
         "photo_rejected",
         0,
     ),
+    "a picture its policy finds later": (
+        {"at": "submit", "kind": "failed", "message": "Failure to pass the risk control system"},
+        "photo_rejected",
+        1,
+    ),
     "a failed task": ({"at": "submit", "kind": "failed"}, "provider_failed", 1),
     "an ERROR task, not charged": ({"at": "submit", "kind": "error"}, "success", 2),
     "ERROR twice": ({"at": "submit", "kind": "error", "times": 3}, "provider_failed", 2),

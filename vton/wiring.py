@@ -92,7 +92,11 @@ def connect(config: Config, redis_connections: int = WEB_REDIS_CONNECTIONS) -> S
         ),
         garments=Garments(garment_rows, pictures),
         redis=redis,
-        checks={"redis": lambda: _answers(redis.ping), "supabase": lambda: _lists(garment_rows)},
+        checks={
+            "redis": lambda: _answers(redis.ping),
+            "supabase": lambda: _answers(lambda: garment_rows.list(None, 1, None)),
+            "storage": lambda: _answers(pictures.check),
+        },
         stopping=stopping,
     )
 
@@ -113,17 +117,9 @@ def _pixazo_settings(config: Config) -> PixazoSettings:
     )
 
 
-def _answers(ping: Callable[[], object]) -> bool:
+def _answers(ask: Callable[[], object]) -> bool:
     try:
-        ping()
-    except RedisError:
-        return False
-    return True
-
-
-def _lists(garments: GarmentRows) -> bool:
-    try:
-        garments.list(None, 1, None)
-    except Unavailable:
+        ask()
+    except (RedisError, Unavailable):
         return False
     return True

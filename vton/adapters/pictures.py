@@ -44,6 +44,15 @@ class Bucket:
     def _bucket(self) -> Any:
         return self._client.storage.from_(self._name)
 
+    def check(self) -> None:
+        """Raise Unavailable if the bucket is not there."""
+        with unavailable_when_away():
+            try:
+                self._client.storage.get_bucket(self._name)
+            except StorageApiError:
+                logger.error("there is no bucket %s: push the migrations", self._name)
+                raise Unavailable from None
+
     def put(self, path: str, data: bytes, content_type: str, *, replace: bool) -> None:
         options = {"content-type": content_type, "upsert": "true" if replace else "false"}
         with unavailable_when_away():

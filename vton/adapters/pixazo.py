@@ -363,12 +363,20 @@ def _progress(body: Mapping[str, Any]) -> Progress:
     if word in _FAILED:
         reason = body.get("error") or inner.get("task_status_msg") or body.get("message")
         logger.warning("the provider's task failed: %s %r", word, _without_urls(reason))
+        if _is_about_the_picture(body, str(reason)):
+            return Progress(failure="photo_rejected")
         return Progress(failure="provider_failed", charged=word != "error")
     if word in _DONE and url is None:
         return Progress(failure="result_unusable")
     if word not in _RUNNING and word not in _DONE:
         logger.warning("the provider's status %r is not known", word[:40])
     return Progress(result_url=url) if word not in _RUNNING else Progress()
+
+
+def _is_about_the_picture(body: Mapping[str, Any], reason: str) -> bool:
+    """Whether a task failed for what is in its pictures: the same ones would fail again."""
+    words = ("risk control", "policy", "no human", "no person")
+    return _kling_code(body) in _POLICY_CODES or any(word in reason.lower() for word in words)
 
 
 def _result_url(body: Mapping[str, Any]) -> str | None:

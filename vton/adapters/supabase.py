@@ -20,6 +20,8 @@ KEEPALIVE_SECONDS = 20
 """An idle connection is dropped before the server's side (60 s and more) drops it."""
 
 _SQLSTATE = re.compile(r"[0-9A-Z]{5}")
+_REFUSED_KEYS = ("401", "PGRST301", "PGRST302", "PGRST303", "42501")
+"""A token that is none, none at all, out of date; and what the role may not do."""
 _SQLSTATE_DATA = "22"
 """The class for values that PostgreSQL cannot take, such as a NUL in a text."""
 _SQLSTATE_AWAY = ("08", "53", "57", "58", "XX")
@@ -59,6 +61,9 @@ def unavailable_when_away() -> Iterator[None]:
     except APIError as error:
         if (error.code or "").startswith(_SQLSTATE_DATA):
             raise Problem("bad_request") from None
+        if _about_the_key(error):
+            logger.error("ALARM Supabase refuses SUPABASE_SERVICE_ROLE_KEY: %s", error.message)
+            raise Unavailable from None
         if _about_the_statement(error.code or ""):
             raise
         logger.warning("Supabase is away: code=%s", error.code)
@@ -68,6 +73,11 @@ def unavailable_when_away() -> Iterator[None]:
             raise
         logger.warning("Supabase storage is away: status=%s", error.status)
         raise Unavailable from None
+
+
+def _about_the_key(error: APIError) -> bool:
+    """Whether the key is wrong: unknown to the gateway, signed by another, or the public one."""
+    return (error.message or "") == "Invalid API key" or error.code in _REFUSED_KEYS
 
 
 def _about_the_statement(code: str) -> bool:

@@ -163,12 +163,17 @@ class TryOns:
         return Started(session_id, replayed=True)
 
     def _undo(self, new: NewSession, pictures: list[str]) -> None:
-        """Take back what was begun. What cannot be now is found by the sweep."""
+        """Take back what was begun. What cannot be now is told to the sweep.
+
+        The client was told to try again: the sweep must not run what they may start anew.
+        """
         try:
             self._sessions.undo(new.id)
             self._pictures.remove(pictures)
         except Unavailable:
             logger.warning("session=%s could not be undone", new.id)
+            with suppress(Unavailable):
+                self._jobs.cancel(new.id)
 
 
 def _not_admitted(admission: Admission) -> Problem:

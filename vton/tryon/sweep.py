@@ -76,7 +76,7 @@ class Sweep:
             logger.exception("the sweep broke")
 
     def _recover(self) -> None:
-        """Fail what is past its deadline; enqueue what no run has and no queue."""
+        """Fail what is past its deadline; undo or enqueue what no run has and no queue."""
         now = datetime.now(UTC)
         unfinished = list(self._sessions.unfinished())
         overdue = [s for s in unfinished if now - s.created_at > self._deadline]
@@ -86,7 +86,12 @@ class Sweep:
         candidates = [s for s in unfinished if s not in overdue and not _is_new(s, now)]
         held = self._jobs.waiting() | self._jobs.running([s.id for s in candidates])
         for session in candidates:
-            if session.id not in held:
+            if session.id in held:
+                continue
+            if self._jobs.cancelled(session.id):  # its request failed, and could not undo it
+                self._sessions.undo(session.id)
+                logger.warning("session=%s undone", session.id)
+            else:
                 self._jobs.enqueue_again(session.id)
                 logger.warning("session=%s lost its run; enqueued again", session.id)
         if now - self._tidied_at > timedelta(seconds=TIDY_SECONDS):
