@@ -69,6 +69,7 @@ def test_a_status_has_both_spellings(user: User, garment_id: str, simulator: Sim
         "error_message": None,
         "error": None,
         "retryAfterSeconds": 2,
+        "etaSeconds": waiting["etaSeconds"],
     }
     response = user.call("GET", f"/api/try-on/{session_id}/status")
     assert response.headers["Retry-After"] == "2"

@@ -15,6 +15,7 @@ from vton.adapters.pace import Pace
 from vton.adapters.pictures import Bucket
 from vton.adapters.pixazo import Pixazo, PixazoSettings
 from vton.adapters.queue import SessionJobs, connect_redis
+from vton.adapters.status import StatusCache
 from vton.adapters.supabase import connect_supabase
 from vton.adapters.tables import ErasureRows, GarmentRows, SessionRows, SubmitBooks
 from vton.adapters.tokens import SupabaseTokens
@@ -57,6 +58,7 @@ def connect(config: Config, redis_connections: int = WEB_REDIS_CONNECTIONS) -> S
     garment_rows = GarmentRows(supabase)
     pictures = Bucket(supabase, config.storage_bucket, redis)
     jobs, breaker = SessionJobs(redis), RedisBreaker(redis)
+    statuses = StatusCache(redis, pictures)
     pace = Pace(config.pixazo_polls_per_second, stopping)
     provider = Pixazo(
         _pixazo_settings(config),
@@ -79,14 +81,15 @@ def connect(config: Config, redis_connections: int = WEB_REDIS_CONNECTIONS) -> S
     )
     return Services(
         tokens=SupabaseTokens(config.supabase_url, config.supabase_jwt_secret),
-        tryons=TryOns(sessions, pictures, jobs, breaker, limits),
-        runs=Runs(sessions, books, pictures, jobs, breaker, provider, stopping, rules),
+        tryons=TryOns(sessions, pictures, jobs, statuses, breaker, limits),
+        runs=Runs(sessions, books, pictures, jobs, statuses, breaker, provider, stopping, rules),
         sweep=Sweep(
             sessions,
             books,
             ErasureRows(supabase),
             pictures,
             jobs,
+            statuses,
             config.session_deadline,
             config.retention_days,
         ),

@@ -3,16 +3,15 @@
 import hashlib
 import json
 import logging
-import time
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from redis import Redis
-from redis.exceptions import RedisError
 from storage3.exceptions import StorageApiError
 from supabase import Client
 
+from vton.adapters.cache import Cache
 from vton.adapters.supabase import unavailable_when_away
 from vton.errors import Unavailable
 from vton.tryon.ports import NameTaken, PictureMissing, SignedUrl
@@ -21,8 +20,6 @@ logger = logging.getLogger(__name__)
 
 SIGNED_SECONDS = 3600
 """How long a signed URL opens its object."""
-AWAY_SECONDS = 10.0
-"""How long Redis is not asked for URLs after it has failed."""
 KEPT_SECONDS = SIGNED_SECONDS // 2
 """How long it is handed out again, so that browsers can cache what it opens."""
 
@@ -33,13 +30,18 @@ class Bucket:
     def __init__(self, client: Client, bucket: str, redis: Redis) -> None:
         self._client = client
         self._name = bucket
-        self._redis = redis
+        self._cache = Cache(redis)
         self._prefix = f"vton:signed:{_digest(f'{client.supabase_url}/{bucket}')}:"
-        self._no_cache_until = 0.0
 
-    def _key(self, path: str) -> str:
-        """Of this project and bucket: another's URLs would not open here."""
+    def key(self, path: str) -> str:
+        """Where an object's URL is kept: another project's or bucket's would not open here."""
         return self._prefix + path
+
+    @staticmethod
+    def load(value: bytes) -> SignedUrl:
+        """Return a URL as it is kept."""
+        url, expires_at = json.loads(value)
+        return SignedUrl(url, datetime.fromisoformat(expires_at))
 
     def _bucket(self) -> Any:
         return self._client.storage.from_(self._name)
@@ -76,10 +78,7 @@ class Bucket:
     def remove(self, paths: Collection[str]) -> None:
         if not paths:
             return
-        try:
-            self._redis.delete(*map(self._key, paths))
-        except RedisError:
-            logger.warning("signed URLs of removed objects stay in Redis until they lapse")
+        self._cache.insist(lambda redis: redis.delete(*map(self.key, paths)), None)
         with unavailable_when_away():
             self._bucket().remove(list(paths))
 
@@ -107,31 +106,21 @@ class Bucket:
         return signed
 
     def _kept(self, paths: list[str]) -> dict[str, SignedUrl]:
-        if not paths or time.monotonic() < self._no_cache_until:
+        if not paths:
             return {}
-        try:
-            values = self._redis.mget([self._key(path) for path in paths])
-        except RedisError:
-            self._do_without()
-            return {}
-        found = zip(paths, cast(list[bytes | None], values), strict=True)
-        return {path: _load(value) for path, value in found if value}
+        keys = [self.key(path) for path in paths]
+        none: list[Any] = []
+        values = self._cache.ask(lambda redis: cast(list[Any], redis.mget(keys)), none)
+        return {path: self.load(value) for path, value in zip(paths, values, strict=False) if value}
 
     def _keep(self, signed: Mapping[str, SignedUrl]) -> None:
-        if time.monotonic() < self._no_cache_until:
-            return
-        try:
-            with self._redis.pipeline(transaction=False) as pipeline:
+        def keep(redis: Redis) -> None:
+            with redis.pipeline(transaction=False) as pipeline:
                 for path, url in signed.items():
-                    pipeline.set(self._key(path), _dump(url), ex=KEPT_SECONDS)
+                    pipeline.set(self.key(path), _dump(url), ex=KEPT_SECONDS)
                 pipeline.execute()
-        except RedisError:
-            self._do_without()
 
-    def _do_without(self) -> None:
-        """Do not ask a Redis that is away, or hangs, again and again."""
-        self._no_cache_until = time.monotonic() + AWAY_SECONDS
-        logger.warning("signed URLs are not kept: Redis is away")
+        self._cache.ask(keep, None)
 
 
 def _digest(text: str) -> str:
@@ -140,8 +129,3 @@ def _digest(text: str) -> str:
 
 def _dump(signed: SignedUrl) -> str:
     return json.dumps([signed.url, signed.expires_at.isoformat()])
-
-
-def _load(value: bytes) -> SignedUrl:
-    url, expires_at = json.loads(value)
-    return SignedUrl(url, datetime.fromisoformat(expires_at))

@@ -1,12 +1,14 @@
 """Redis, and the RQ queue on it: one job per try-on, named after the session, carrying its id."""
 
 import secrets
+import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import cast
 
 from redis import BlockingConnectionPool, Redis
 from redis.backoff import NoBackoff
+from redis.client import Pipeline
 from redis.exceptions import RedisError
 from redis.retry import Retry
 from rq import Queue
@@ -15,8 +17,10 @@ from rq.executions import Execution
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
+from vton.adapters.status import UNFINISHED_SECONDS, dump, status_key
 from vton.errors import Unavailable
 from vton.tryon.jobs import RUN
+from vton.tryon.model import Look, Status
 
 QUEUE = "try-on"
 FINISHED_SECONDS = 600
@@ -66,22 +70,29 @@ class SessionJobs:
         self._redis = redis
         self._queue = open_queue(redis)
 
-    def enqueue(self, session_id: str) -> None:
-        with _unavailable_when_away():
-            self._queue.enqueue(
-                RUN,
-                session_id,
-                job_id=session_id,
-                job_timeout=-1,
-                result_ttl=FINISHED_SECONDS,
-                failure_ttl=FINISHED_SECONDS,
-                description="try-on",
-            )
+    def enqueue(self, user_id: str, session_id: str) -> None:
+        queued = dump(Look(Status.QUEUED, queued_at=time.time()))
+        with _unavailable_when_away(), self._redis.pipeline() as pipeline:
+            self._add(session_id, pipeline)
+            pipeline.set(status_key(user_id, session_id), queued, ex=UNFINISHED_SECONDS)
+            pipeline.execute()
 
     def enqueue_again(self, session_id: str) -> None:
         with _unavailable_when_away():
             self._forget(session_id)
-            self.enqueue(session_id)
+            self._add(session_id)
+
+    def _add(self, session_id: str, pipeline: Pipeline | None = None) -> None:
+        self._queue.enqueue(
+            RUN,
+            session_id,
+            job_id=session_id,
+            job_timeout=-1,
+            result_ttl=FINISHED_SECONDS,
+            failure_ttl=FINISHED_SECONDS,
+            description="try-on",
+            pipeline=pipeline,
+        )
 
     def _forget(self, session_id: str) -> None:
         """Remove what a dead worker has left of a job."""

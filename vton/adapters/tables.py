@@ -37,6 +37,7 @@ IDS_IN_A_URL = 100
 """Filters are in the URL, which proxies cap at 8 KB."""
 
 _SESSION = "*,garment:garments(id,name,brand,category,image_url)"
+_UNFINISHED_COLUMNS = "id,user_id,status,created_at"
 _UNFINISHED = (Status.QUEUED, Status.PROCESSING)
 _ENDED = (Status.SUCCESS, Status.FAILED)
 _UNIQUE_VIOLATION = "23505"
@@ -124,7 +125,7 @@ class SessionRows:
     def unfinished(self) -> Iterator[Unfinished]:
         after: tuple[str, str] | None = None
         while True:
-            query = self._table().select("id,status,created_at").in_("status", _UNFINISHED)
+            query = self._table().select(_UNFINISHED_COLUMNS).in_("status", _UNFINISHED)
             if after is not None:
                 when, last_id = after
                 query = query.gte("created_at", when).or_(
@@ -135,7 +136,7 @@ class SessionRows:
                 return
             for row in rows:
                 created_at = datetime.fromisoformat(row["created_at"])
-                yield Unfinished(row["id"], Status(row["status"]), created_at)
+                yield Unfinished(row["id"], row["user_id"], Status(row["status"]), created_at)
             after = rows[-1]["created_at"], rows[-1]["id"]
 
     def delete_ended(self, before: datetime, limit: int) -> int:

@@ -78,7 +78,7 @@ class Bench:
         jobs = SessionJobs(self.services.redis)
         began = time.monotonic()
         with ThreadPoolExecutor(8) as threads:
-            list(threads.map(jobs.enqueue, session_ids))
+            list(threads.map(lambda one: jobs.enqueue(self.user_id, one), session_ids))
         ended: dict[str, float] = {}
         while len(ended) < len(session_ids) and time.monotonic() - began < 600:
             for (session_id,) in self.database.execute(
@@ -150,7 +150,7 @@ def _pick_up(bench: Bench) -> float:
     delays = []
     for _ in range(40):
         session_id = str(uuid4())  # no such session: the run ends at once
-        jobs.enqueue(session_id)
+        jobs.enqueue(bench.user_id, session_id)
         time.sleep(0.05)
         job = jobs._queue.fetch_job(session_id)
         assert job is not None
@@ -172,7 +172,7 @@ def bench_steady(seconds: float) -> list[tuple[str, str]]:
         while time.monotonic() < ends_at:
             began = time.monotonic()
             for session_id in bench.make(25):
-                jobs.enqueue(session_id)
+                jobs.enqueue(bench.user_id, session_id)
                 started += 1
             time.sleep(max(0.0, 5 - (time.monotonic() - began)))
             samples.append(bench.worker_memory()[0])

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from vton.errors import CATALOGUE
+
 
 class Status(StrEnum):
     """The four words of the specification."""
@@ -57,7 +59,38 @@ class Session:
     @property
     def result_path(self) -> str:
         """Where this session's result is stored, once there is one."""
-        return f"try-on-results/{self.user_id}/{self.id}_result.png"
+        return result_path(self.user_id, self.id)
+
+    @property
+    def look(self) -> "Look":
+        """What its row shows of it."""
+        queued_at = self.created_at.timestamp()
+        return Look(self.status, self.error_code, self.error_message, queued_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look at a session shows.
+
+    `queued_at` is when it was made, `began_at` when its run began, where that is known; both in
+    seconds since 1970.
+    """
+
+    status: Status
+    error_code: str | None = None
+    error_message: str | None = None
+    queued_at: float | None = None
+    began_at: float | None = None
+
+
+def failed(code: str) -> Look:
+    """What shows a session that failed with a code of the catalogue."""
+    return Look(Status.FAILED, code, CATALOGUE[code].message)
+
+
+def result_path(user_id: str, session_id: str) -> str:
+    """Where a session's result is stored, once there is one."""
+    return f"try-on-results/{user_id}/{session_id}_result.png"
 
 
 def photo_path(user_id: str, timestamp_ms: int) -> str:

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from vton.tryon.model import ProviderTask, Session, Status
+from vton.tryon.model import Look, ProviderTask, Session, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +14,7 @@ class Unfinished:
     """What the sweep has to know of a session that is queued or processing."""
 
     id: str
+    user_id: str
     status: Status
     created_at: datetime
 
@@ -222,11 +223,60 @@ class SignedUrl:
     expires_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Typical:
+    """How long a try-on usually waits in the queue, and then runs, in seconds."""
+
+    wait: float
+    run: float
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is known of a session without the database, as far as it is.
+
+    `result` opens the picture of a success; `typical` is None while too few have ended.
+    """
+
+    look: Look | None
+    deleted: bool
+    result: SignedUrl | None
+    typical: Typical | None
+
+
+class Statuses(Protocol):
+    """What polls are answered from. Never raises: what it does not know the database does."""
+
+    def find(self, user_id: str, session_id: str) -> Kept:
+        """Return what is known of a user's session, in one round trip."""
+        ...
+
+    def put(self, user_id: str, session_id: str, look: Look) -> None:
+        """Say what a session has become, unless it is known to have gone further."""
+        ...
+
+    def fill(self, user_id: str, session_id: str, look: Look) -> None:
+        """Say what was found in the database, unless something is known meanwhile."""
+        ...
+
+    def mark_deleted(self, user_id: str, session_id: str) -> None:
+        """Say that there is no such session of the user's any more."""
+        ...
+
+    def prolong(self, sessions: Collection[tuple[str, str]]) -> None:
+        """Keep what is known of these, by user and session, for it is still true."""
+        ...
+
+    def record(self, durations: Typical) -> None:
+        """Note how long a try-on has waited and run."""
+        ...
+
+
 class Jobs(Protocol):
     """The queue. Every method raises Unavailable when Redis is away, unless it says otherwise."""
 
-    def enqueue(self, session_id: str) -> None:
-        """Have a worker run a new session."""
+    def enqueue(self, user_id: str, session_id: str) -> None:
+        """Have a worker run a new session, and polls find it queued."""
         ...
 
     def enqueue_again(self, session_id: str) -> None:

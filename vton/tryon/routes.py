@@ -1,6 +1,7 @@
 """`/api/try-on`: start a try-on, poll it, list those that ended, delete one."""
 
 import re
+import time
 from http import HTTPStatus
 from typing import Any, cast
 from uuid import UUID
@@ -10,7 +11,7 @@ from flask_smorest import Blueprint
 
 from vton.errors import Problem
 from vton.imaging import MAX_BYTES
-from vton.tryon.model import Session
+from vton.tryon.model import Session, Status
 from vton.tryon.schemas import (
     POLL_SECONDS,
     Accepted,
@@ -23,7 +24,7 @@ from vton.tryon.schemas import (
     history_item,
     session_status,
 )
-from vton.tryon.service import TryOns
+from vton.tryon.service import Seen, TryOns
 from vton.web.auth import current_user, user_required
 from vton.web.envelope import success
 from vton.web.limits import rate_limited
@@ -38,6 +39,15 @@ IDEMPOTENCY_KEY = {
     "description": "Any text of the client's own: with the same key, a try-on starts only once.",
     "schema": {"type": "string", "pattern": "^[!-~]{1,200}$"},
 }
+IF_NONE_MATCH = {
+    "name": "If-None-Match",
+    "in": "header",
+    "description": "The ETag of the last answer: 304 while that is still true.",
+    "schema": {"type": "string"},
+}
+TAG = header("Changes with the answer.", required=True)
+TAG_SECONDS = 1500
+"""A kept URL is good for another 1800 s at least: see `vton.adapters.pictures`."""
 RETRY_AFTER = header("Seconds to wait before the next look.", kind="integer")
 STARTED = {
     "Location": header("The address of the status.", required=True),
@@ -97,24 +107,30 @@ def create_session(form: dict[str, UUID]) -> Response:
 
 @bp.get("/<uuid:session_id>/status")
 @user_required
-@bp.response(200, envelope(SessionStatus), headers={"Retry-After": RETRY_AFTER})
+@bp.response(200, envelope(SessionStatus), headers={"Retry-After": RETRY_AFTER, "ETag": TAG})
 @bp.doc(
     operationId="getTryOnStatus",
     security=BEARER,
-    responses=refusals(*FOR_USERS, "session_not_found"),
+    parameters=[IF_NONE_MATCH],
+    responses={304: {"description": "As before."}, **refusals(*FOR_USERS, "session_not_found")},
 )
 def get_status(session_id: UUID) -> Response:
     """Look how a try-on is getting on. A failed session is a 200, too.
 
     Poll every `retryAfterSeconds` until `status` is `success` or `failed`.
     """
-    tryons = _tryons()
-    session = tryons.find(current_user(), str(session_id))
-    result = tryons.signed([session.result] if session.result else []).get(session.result or "")
-    headers = {"Cache-Control": "private, no-cache"}
-    if not session.status.ended:
+    tryons, user_id, name = _tryons(), current_user(), str(session_id)
+    seen = tryons.look(user_id, name)
+    tag = _tag(seen)
+    headers = {"Cache-Control": "private, no-cache", "ETag": f'W/"{tag}"'}
+    if not seen.look.status.ended:
         headers["Retry-After"] = str(POLL_SECONDS)
-    return success(session_status(session, result), headers=headers)
+    if request.if_none_match.contains_weak(tag):
+        return Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
+    result = None
+    if seen.look.status is Status.SUCCESS:
+        result = seen.result or tryons.result(user_id, name)
+    return success(session_status(name, seen.look, seen.eta, result), headers=headers)
 
 
 @bp.get("/history")
@@ -151,6 +167,17 @@ def delete_session(session_id: UUID) -> Response:
     """Delete a session in any state: its row, photo, result and job."""
     _tryons().delete(current_user(), str(session_id))
     return success({"sessionId": str(session_id)})
+
+
+def _tag(seen: Seen) -> str:
+    """What the answer's ETag is made of.
+
+    A success changes with time, so that no client keeps a URL until it expires, and not with
+    the URL, which may be signed again at any time.
+    """
+    if seen.look.status is Status.SUCCESS:
+        return f"success-{time.time() // TAG_SECONDS:.0f}"
+    return f"{seen.look.status}-{seen.look.error_code or seen.eta}"
 
 
 def _idempotency_key() -> str | None:

@@ -19,7 +19,7 @@ from typing import Literal, TypeVar
 from uuid import uuid4
 
 from vton.errors import Unavailable
-from vton.tryon.model import ProviderTask, Session, Status
+from vton.tryon.model import Look, ProviderTask, Session, Status, failed
 from vton.tryon.ports import (
     Books,
     Breaker,
@@ -36,7 +36,9 @@ from vton.tryon.ports import (
     Progress,
     Provider,
     Sessions,
+    Statuses,
     TicketAnswer,
+    Typical,
     Waiting,
 )
 
@@ -92,6 +94,7 @@ class Runs:
         books: Books,
         pictures: Pictures,
         jobs: Jobs,
+        statuses: Statuses,
         breaker: Breaker,
         provider: Provider,
         waiting: Waiting,
@@ -101,6 +104,7 @@ class Runs:
         self._books = books
         self._pictures = pictures
         self._jobs = jobs
+        self._statuses = statuses
         self._breaker = breaker
         self._provider = provider
         self._waiting = waiting
@@ -117,26 +121,37 @@ class Runs:
         if session is None:
             logger.info("session=%s has ended or is gone", session_id)
             return
+        queued_at = session.created_at.timestamp()
+        began_at = None if session.task else time.time()  # a run that took over began earlier
+        self._say(session, Look(Status.PROCESSING, queued_at=queued_at, began_at=began_at))
         try:
             self._make_picture(session, report)
         except Cancelled:
             logger.info("session=%s is not wanted any more", session_id)
         except Never as failure:
             logger.warning("session=%s %s: %s", session_id, failure.code, failure)
-            self._end(session_id, failure.code)
+            self._fail(session, failure.code)
         except Interrupted:
             raise
         except Exception:
             logger.exception("session=%s broke", session_id)
-            self._end(session_id, "interrupted")
+            self._fail(session, "interrupted")
+        else:
+            if began_at:
+                self._statuses.record(Typical(began_at - queued_at, time.time() - began_at))
 
     def _make_picture(self, session: Session, report: Report) -> None:
         task = session.task or self._submit(session, report)
         url = self._await_result(session, task, report)
         self._deliver(session, url, report)
 
-    def _end(self, session_id: str, code: str) -> None:
-        self._insist(lambda: self._sessions.fail(session_id, code))
+    def _fail(self, session: Session, code: str) -> None:
+        if self._insist(lambda: self._sessions.fail(session.id, code)):
+            self._say(session, failed(code))
+
+    def _say(self, session: Session, look: Look) -> None:
+        """Tell polls what has become of a session."""
+        self._statuses.put(session.user_id, session.id, look)
 
     # -- the paid call -------------------------------------------------------------------
 
@@ -303,6 +318,7 @@ class Runs:
         path = session.result_path
         self._repeat(session, lambda: self._pictures.put(path, picture, "image/png", replace=True))
         if self._insist(lambda: self._sessions.succeed(session.id, path)):
+            self._say(session, Look(Status.SUCCESS))
             logger.info("session=%s success", session.id)
             return
         if self._insist(lambda: self._sessions.status(session.id)) in (None, Status.FAILED):

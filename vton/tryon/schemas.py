@@ -7,7 +7,7 @@ from flask_smorest.fields import Upload
 from marshmallow import EXCLUDE, Schema, fields, validate
 
 from vton.errors import CATALOGUE
-from vton.tryon.model import Garment, Session, Status
+from vton.tryon.model import Garment, Look, Session, Status
 from vton.tryon.ports import SignedUrl
 
 POLL_SECONDS = 2
@@ -85,6 +85,14 @@ class SessionStatus(Schema):
     retryAfterSeconds = fields.Integer(
         required=True, allow_none=True, metadata={"description": "When to look again."}
     )
+    etaSeconds = fields.Integer(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "When the picture should be there, by how long the last try-ons took; "
+            "null while that is not known, and when this one takes longer."
+        },
+    )
 
 
 class SessionGarment(Schema):
@@ -132,18 +140,21 @@ def accepted(session_id: str, status_url: str, delete_url: str) -> dict[str, obj
     }
 
 
-def session_status(session: Session, result: SignedUrl | None) -> dict[str, object]:
-    """The `data` of a status. `result` opens the picture of a success."""
+def session_status(
+    session_id: str, look: Look, eta: int | None, result: SignedUrl | None
+) -> dict[str, object]:
+    """The `data` of a status. `eta` is in seconds, `result` opens the picture of a success."""
     url = result.url if result else None
     return {
-        "sessionId": session.id,
-        "status": session.status,
+        "sessionId": session_id,
+        "status": look.status,
         "result_image_url": url,
         "resultImageUrl": url,
         "resultExpiresAt": result.expires_at.isoformat() if result else None,
-        "error_message": session.error_message,
-        "error": _error(session),
-        "retryAfterSeconds": None if session.status.ended else POLL_SECONDS,
+        "error_message": look.error_message,
+        "error": _error(look.error_code),
+        "retryAfterSeconds": None if look.status.ended else POLL_SECONDS,
+        "etaSeconds": eta,
     }
 
 
@@ -160,7 +171,7 @@ def history_item(session: Session, signed: Mapping[str, SignedUrl]) -> dict[str,
         "resultImageUrl": result,
         "status": session.status,
         "error_message": session.error_message,
-        "error": _error(session),
+        "error": _error(session.error_code),
         "aiGenerated": session.result is not None,
         "created_at": session.created_at.isoformat(),
         "garment": _garment(session.garment, signed) if session.garment else None,
@@ -181,9 +192,9 @@ def _url(path: str | None, signed: Mapping[str, SignedUrl]) -> str | None:
     return signed[path].url if path is not None and path in signed else None
 
 
-def _error(session: Session) -> dict[str, Any] | None:
+def _error(code: str | None) -> dict[str, Any] | None:
     """What the code of a failed session means to a program and to its user."""
-    if session.error_code is None:
+    if code is None:
         return None
-    kind = CATALOGUE.get(session.error_code, CATALOGUE["provider_failed"])
-    return {"code": session.error_code, "hint": kind.hint, "retryable": kind.retryable}
+    kind = CATALOGUE.get(code, CATALOGUE["provider_failed"])
+    return {"code": code, "hint": kind.hint, "retryable": kind.retryable}

@@ -7,6 +7,7 @@ is row first, so that the session is invisible at once and a late result finds n
 
 import hashlib
 import logging
+import math
 import time
 from collections.abc import Collection, Mapping
 from contextlib import suppress
@@ -16,7 +17,7 @@ from uuid import uuid4
 
 from vton.errors import Problem, Unavailable
 from vton.imaging import normalise_photo
-from vton.tryon.model import Session, Status, photo_path
+from vton.tryon.model import Look, Session, Status, photo_path, result_path
 from vton.tryon.ports import (
     Admission,
     Breaker,
@@ -27,6 +28,8 @@ from vton.tryon.ports import (
     Pictures,
     Sessions,
     SignedUrl,
+    Statuses,
+    Typical,
     UnknownGarment,
     UnknownUser,
 )
@@ -47,6 +50,17 @@ class Started:
     replayed: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One look at a session. `eta` is in seconds, None where it cannot be told; `result` opens
+    the picture of a success, if a URL is at hand.
+    """
+
+    look: Look
+    eta: int | None
+    result: SignedUrl | None
+
+
 class TryOns:
     """What users do with try-ons."""
 
@@ -55,12 +69,14 @@ class TryOns:
         sessions: Sessions,
         pictures: Pictures,
         jobs: Jobs,
+        statuses: Statuses,
         breaker: Breaker,
         limits: Limits,
     ) -> None:
         self._sessions = sessions
         self._pictures = pictures
         self._jobs = jobs
+        self._statuses = statuses
         self._breaker = breaker
         self._limits = limits
 
@@ -85,12 +101,25 @@ class TryOns:
                 continue  # the user's own photo of the same millisecond
         raise Unavailable
 
-    def find(self, user_id: str, session_id: str) -> Session:
-        """Return the user's session. Raises Problem `session_not_found`."""
-        session = self._sessions.find(session_id, user_id)
-        if session is None:
-            raise Problem("session_not_found")
-        return session
+    def look(self, user_id: str, session_id: str) -> Seen:
+        """Return how the user's session is getting on; the database is asked if need be.
+
+        Raises Problem `session_not_found`.
+        """
+        kept = self._statuses.find(user_id, session_id)
+        look = kept.look
+        if look is None:
+            session = None if kept.deleted else self._sessions.find(session_id, user_id)
+            if session is None:
+                raise Problem("session_not_found")
+            look = session.look
+            self._statuses.fill(user_id, session_id, look)
+        return Seen(look, _eta(look, kept.typical), kept.result)
+
+    def result(self, user_id: str, session_id: str) -> SignedUrl | None:
+        """Return a URL that opens the result of the user's session, if it is there."""
+        path = result_path(user_id, session_id)
+        return self._pictures.sign([path]).get(path)
 
     def history(
         self, user_id: str, limit: int, before: tuple[datetime, str] | None = None
@@ -109,6 +138,7 @@ class TryOns:
         `erasures`, so one that cannot be removed now is not forgotten.
         """
         session = self._sessions.delete(session_id, user_id)
+        self._statuses.mark_deleted(user_id, session_id)
         if session is None:
             raise Problem("session_not_found")
         logger.info("session=%s deleted", session_id)
@@ -131,7 +161,7 @@ class TryOns:
             return self._replay(new.user_id, earlier)
         try:
             self._pictures.put(new.photo, jpeg, "image/jpeg", replace=False)
-            self._jobs.enqueue(new.id)
+            self._jobs.enqueue(new.user_id, new.id)
         except Exception:
             self._undo(new, [new.photo])
             raise
@@ -174,6 +204,23 @@ class TryOns:
             logger.warning("session=%s could not be undone", new.id)
             with suppress(Unavailable):
                 self._jobs.cancel(new.id)
+
+
+def _eta(look: Look, typical: Typical | None) -> int | None:
+    """Seconds until the picture is there, if this try-on is like the last ones.
+
+    None once it has ended, while too few have ended, and when it takes longer than they did.
+    """
+    if look.status.ended or typical is None:
+        return None
+    if look.began_at is not None:
+        expected_at = look.began_at + typical.run
+    elif look.queued_at is not None:
+        expected_at = look.queued_at + typical.wait + typical.run
+    else:
+        return None
+    seconds = math.ceil(expected_at - time.time())
+    return seconds if seconds > 0 else None
 
 
 def _not_admitted(admission: Admission) -> Problem:

@@ -9,8 +9,17 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from vton.errors import Unavailable
-from vton.tryon.model import Status
-from vton.tryon.ports import Books, Erasures, Jobs, Pictures, Sessions, Unfinished, Waiting
+from vton.tryon.model import Status, failed
+from vton.tryon.ports import (
+    Books,
+    Erasures,
+    Jobs,
+    Pictures,
+    Sessions,
+    Statuses,
+    Unfinished,
+    Waiting,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +46,7 @@ class Sweep:
         erasures: Erasures,
         pictures: Pictures,
         jobs: Jobs,
+        statuses: Statuses,
         deadline: float,
         retention_days: int,
     ) -> None:
@@ -45,6 +55,7 @@ class Sweep:
         self._erasures = erasures
         self._pictures = pictures
         self._jobs = jobs
+        self._statuses = statuses
         self._deadline = timedelta(seconds=deadline)
         self._retention = timedelta(days=retention_days)
         self._tidied_at = datetime.min.replace(tzinfo=UTC)
@@ -82,7 +93,9 @@ class Sweep:
         overdue = [s for s in unfinished if now - s.created_at > self._deadline]
         for session in overdue:
             if self._sessions.fail(session.id, "deadline_exceeded"):
+                self._statuses.put(session.user_id, session.id, failed("deadline_exceeded"))
                 logger.warning("session=%s deadline_exceeded, by the sweep", session.id)
+        self._statuses.prolong([(s.user_id, s.id) for s in unfinished if s not in overdue])
         candidates = [s for s in unfinished if s not in overdue and not _is_new(s, now)]
         held = self._jobs.waiting() | self._jobs.running([s.id for s in candidates])
         for session in candidates:
