@@ -2,15 +2,17 @@
 
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
 import requests
 from actors import Simulator, User
+from flask import request
 from redis import Redis
 
 from config import Config
-from vton.adapters.pictures import KEPT_SECONDS, SIGNED_SECONDS, Bucket
+from vton.adapters.pictures import KEPT_SECONDS, SIGNED_SECONDS, Bucket, _dump
 from vton.adapters.queue import LEAD_KEY, NEW_EPOCH_KEY
 from vton.adapters.status import (
     DELETED_SECONDS,
@@ -24,9 +26,10 @@ from vton.adapters.status import (
     status_key,
 )
 from vton.adapters.supabase import connect_supabase
+from vton.app import create_app
 from vton.local.stack import Stack
-from vton.tryon.model import Look, Status, failed
-from vton.tryon.ports import Typical
+from vton.tryon.model import Look, Status, failed, result_path
+from vton.tryon.ports import SignedUrl, Typical
 from vton.tryon.routes import TAG_SECONDS
 from vton.wiring import Services
 
@@ -180,6 +183,48 @@ def test_the_sweep_prolongs_what_is_unfinished_and_brings_nothing_back(
     assert redis.ttl(status_key(user.id, kept)) > 2
     assert not redis.exists(status_key(user.id, forgotten))
     simulator.change(delay=0)
+
+
+# -- the short way ---------------------------------------------------------------------------
+
+LOOKS = {
+    "queued": Look(Status.QUEUED),
+    "processing": Look(Status.PROCESSING, queued_at=1.0, began_at=2.0),
+    "failed": failed("photo_rejected"),
+    "success": Look(Status.SUCCESS),
+}
+
+
+@pytest.mark.parametrize("name", LOOKS)
+@pytest.mark.parametrize("origin", [None, "http://localhost:5173", "https://evil.example"])
+def test_the_short_way_answers_what_the_view_does(
+    stack: Stack, user: User, statuses: StatusCache, redis: Redis, name: str, origin: str | None
+) -> None:
+    app = create_app(Config.from_env(stack.child_environ))
+    viewed: list[str] = []
+    app.before_request(lambda: viewed.append(request.path))
+    session_id = str(uuid4())
+    statuses.put(user.id, session_id, LOOKS[name])
+    url = SignedUrl("https://x.supabase.co/sign/a.png?token=t", datetime.now(UTC))
+    redis.set(statuses._pictures.key(result_path(user.id, session_id)), _dump(url), ex=20)
+    headers = {"Authorization": f"Bearer {user.token}", "X-Request-ID": "mine"}
+    headers |= {"Origin": origin} if origin else {}
+
+    def ask(**more: str) -> tuple[int, list[tuple[str, str]], bytes]:
+        path = f"/api/try-on/{session_id}/status"
+        answer = app.test_client().get(path, headers={**headers, **more})
+        return answer.status_code, sorted(answer.headers), answer.data
+
+    by_the_view = ask()
+    by_the_short_way = ask()
+    tag = dict(by_the_view[1])["ETag"]
+    unchanged = ask(**{"If-None-Match": tag})
+    app.wsgi_app = app.wsgi_app.app._app  # type: ignore[attr-defined]
+
+    assert len(viewed) == 1
+    assert by_the_short_way == by_the_view
+    assert unchanged == ask(**{"If-None-Match": tag})
+    assert (unchanged[0], len(viewed)) == (304, 2)
 
 
 # -- ETag ------------------------------------------------------------------------------------

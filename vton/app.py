@@ -13,6 +13,7 @@ from vton.demo.routes import Demo
 from vton.demo.routes import bp as demo_bp
 from vton.garments.routes import bp as garments_bp
 from vton.imaging import MAX_BYTES
+from vton.tryon import polls
 from vton.tryon.routes import bp as tryon_bp
 from vton.web import dashboard, envelope, headers, health, openapi, uploads
 from vton.web.limits import RequestRate
@@ -43,6 +44,7 @@ def create_app(config: Config, services: Services | None = None) -> Flask:
         ),
     )
     uploads.init_app(app, MAX_BYTES)
+    polls.init_app(app, services.tokens, services.tryons)
     app.wsgi_app = ProxyFix(app.wsgi_app)  # type: ignore[method-assign]
     api = openapi.init_app(app)
     api.register_blueprint(tryon_bp)

@@ -1,9 +1,10 @@
 """Redis where it only makes things faster: what it does not answer is found elsewhere."""
 
 import logging
+import threading
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -21,6 +22,7 @@ class Cache:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        self._values = _SharedReads(redis)
         self._not_before = 0.0
 
     def ask(self, call: Callable[[Redis], T], otherwise: T) -> T:
@@ -37,3 +39,69 @@ class Cache:
             self._not_before = time.monotonic() + AWAY_SECONDS
             logger.warning("doing without Redis: %s", type(error).__name__)
             return otherwise
+
+    def read(self, keys: Sequence[str]) -> Sequence[bytes | None]:
+        """Return what is under each key: None where there is nothing, or Redis is away."""
+        return self.ask(lambda _: self._values.read(keys), [None] * len(keys))
+
+
+class _Read:
+    """Keys that somebody wants to read, and what came of it."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        self.keys = keys
+        self.values: Sequence[bytes | None] | None = None
+        self.error: RedisError | None = None
+        self.woken = threading.Event()
+
+
+class _SharedReads:
+    """Makes one `MGET` of all reads that come while another one is under way.
+
+    Whoever comes first reads for all that wait, and then has one of those who came meanwhile
+    read for the next ones. So a busy process needs one connection, and nobody is overtaken, as
+    those are who wait for a connection of a pool.
+    """
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._lock = threading.Lock()
+        self._busy = False
+        self._waiting: list[_Read] = []
+
+    def read(self, keys: Sequence[str]) -> Sequence[bytes | None]:
+        """Return what is under each key. Raises RedisError."""
+        mine = _Read(keys)
+        with self._lock:
+            self._waiting.append(mine)
+            first, self._busy = not self._busy, True
+        if not first:
+            mine.woken.wait()
+        if mine.values is None and mine.error is None:
+            self._read_for_all()
+        if mine.error is not None:
+            raise mine.error
+        return cast(Sequence[bytes | None], mine.values)
+
+    def _read_for_all(self) -> None:
+        with self._lock:
+            together, self._waiting = self._waiting, []
+        keys = [key for one in together for key in one.keys]
+        error: RedisError | None = RedisError("the read was broken off")
+        values: list[Any] = []
+        try:
+            values = cast(list[Any], self._redis.mget(keys))
+            error = None
+        except RedisError as fault:
+            error = fault
+        finally:
+            with self._lock:
+                self._busy = bool(self._waiting)
+                following = self._waiting[:1]
+            start = 0
+            for one in together:
+                one.error, one.values = error, values[start : start + len(one.keys)]
+                start += len(one.keys)
+                one.woken.set()
+            for one in following:
+                one.woken.set()

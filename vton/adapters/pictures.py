@@ -109,9 +109,8 @@ class Bucket:
         if not paths:
             return {}
         keys = [self.key(path) for path in paths]
-        none: list[Any] = []
-        values = self._cache.ask(lambda redis: cast(list[Any], redis.mget(keys)), none)
-        return {path: self.load(value) for path, value in zip(paths, values, strict=False) if value}
+        found = zip(paths, self._cache.read(keys), strict=True)
+        return {path: self.load(value) for path, value in found if value}
 
     def _keep(self, signed: Mapping[str, SignedUrl]) -> None:
         def keep(redis: Redis) -> None:

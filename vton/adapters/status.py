@@ -7,8 +7,7 @@ lower rank: a run that was stalled does not bring `processing` back over `succes
 
 import json
 import statistics
-from collections.abc import Collection, Sequence
-from typing import Any, cast
+from collections.abc import Collection
 
 from redis import Redis
 
@@ -70,7 +69,7 @@ class StatusCache:
             self._pictures.key(result_path(user_id, session_id)),
             TYPICAL_KEY,
         ]
-        entry, signed, typical = self._cache.ask(lambda redis: _mget(redis, keys), [None] * 3)
+        entry, signed, typical = self._cache.read(keys)
         return Kept(
             look=_load(entry) if entry else None,
             deleted=entry == _DELETED,
@@ -115,10 +114,6 @@ class StatusCache:
     def _write(self, user_id: str, session_id: str, entry: bytes, seconds: int) -> None:
         key = status_key(user_id, session_id)
         self._cache.insist(lambda redis: self._advance([key], [entry, seconds], redis), None)
-
-
-def _mget(redis: Redis, keys: Sequence[str]) -> list[Any]:
-    return cast(list[Any], redis.mget(keys))
 
 
 def _load(entry: bytes) -> Look | None:

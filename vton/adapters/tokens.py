@@ -192,16 +192,19 @@ class SupabaseTokens:
         Raises Problem `token_expired`, `token_invalid`, or `keys_unavailable`.
         """
         try:
-            digest = hashlib.sha256(token.encode()).digest()
-            if user_id := self._remembered.get(digest):
+            if user_id := self.verified(token):
                 return user_id
             user_id, seconds = self._read(token)
         except jwt.ExpiredSignatureError:
             raise Problem("token_expired") from None
         except (jwt.PyJWTError, ValueError, TypeError, AttributeError, RecursionError):
             raise Problem("token_invalid") from None
-        self._remembered.put(digest, user_id, seconds)
+        self._remembered.put(_digest(token), user_id, seconds)
         return user_id
+
+    def verified(self, token: str) -> str | None:
+        """Return the user of a token that `verify` has found good within the last minute."""
+        return self._remembered.get(_digest(token))
 
     def _read(self, token: str) -> tuple[str, float]:
         """The user, and for how many seconds the token is still good."""
@@ -240,6 +243,10 @@ class SupabaseTokens:
         if key is None:
             raise Problem("token_invalid")
         return key, key.algorithm_name
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()
 
 
 def _seconds_left(claims: Mapping[str, Any], now: float) -> float:

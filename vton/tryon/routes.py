@@ -121,16 +121,13 @@ def get_status(session_id: UUID) -> Response:
     """
     tryons, user_id, name = _tryons(), current_user(), str(session_id)
     seen = tryons.look(user_id, name)
-    tag = _tag(seen)
-    headers = {"Cache-Control": "private, no-cache", "ETag": f'W/"{tag}"'}
-    if not seen.look.status.ended:
-        headers["Retry-After"] = str(POLL_SECONDS)
-    if request.if_none_match.contains_weak(tag):
+    data, headers = status_answer(name, seen)
+    headers["Cache-Control"] = "private, no-cache"
+    if request.if_none_match.contains_raw(headers["ETag"]):
         return Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
-    result = None
-    if seen.look.status is Status.SUCCESS:
-        result = seen.result or tryons.result(user_id, name)
-    return success(session_status(name, seen.look, seen.eta, result), headers=headers)
+    if seen.needs_url:
+        data, _ = status_answer(name, tryons.opened(seen, user_id, name))
+    return success(data, headers=headers)
 
 
 @bp.get("/history")
@@ -169,15 +166,23 @@ def delete_session(session_id: UUID) -> Response:
     return success({"sessionId": str(session_id)})
 
 
+def status_answer(session_id: str, seen: Seen) -> tuple[dict[str, object], dict[str, str]]:
+    """The `data` of a status, and the headers that are its own."""
+    headers = {"ETag": _tag(seen)}
+    if not seen.look.status.ended:
+        headers["Retry-After"] = str(POLL_SECONDS)
+    return session_status(session_id, seen.look, seen.eta, seen.result), headers
+
+
 def _tag(seen: Seen) -> str:
-    """What the answer's ETag is made of.
+    """The answer's ETag, a weak one: two answers that have it say the same.
 
     A success changes with time, so that no client keeps a URL until it expires, and not with
     the URL, which may be signed again at any time.
     """
     if seen.look.status is Status.SUCCESS:
-        return f"success-{time.time() // TAG_SECONDS:.0f}"
-    return f"{seen.look.status}-{seen.look.error_code or seen.eta}"
+        return f'W/"success-{time.time() // TAG_SECONDS:.0f}"'
+    return f'W/"{seen.look.status}-{seen.look.error_code or seen.eta}"'
 
 
 def _idempotency_key() -> str | None:

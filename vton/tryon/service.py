@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -60,6 +60,11 @@ class Seen:
     eta: int | None
     result: SignedUrl | None
 
+    @property
+    def needs_url(self) -> bool:
+        """Whether there is a picture and no URL at hand that opens it."""
+        return self.look.status is Status.SUCCESS and self.result is None
+
 
 class TryOns:
     """What users do with try-ons."""
@@ -101,6 +106,14 @@ class TryOns:
                 continue  # the user's own photo of the same millisecond
         raise Unavailable
 
+    def glance(self, user_id: str, session_id: str) -> Seen | None:
+        """Return the same as `look`, where nothing has to be asked but Redis, once."""
+        kept = self._statuses.find(user_id, session_id)
+        if kept.look is None:
+            return None
+        seen = Seen(kept.look, _eta(kept.look, kept.typical), kept.result)
+        return None if seen.needs_url else seen
+
     def look(self, user_id: str, session_id: str) -> Seen:
         """Return how the user's session is getting on; the database is asked if need be.
 
@@ -116,10 +129,10 @@ class TryOns:
             self._statuses.fill(user_id, session_id, look)
         return Seen(look, _eta(look, kept.typical), kept.result)
 
-    def result(self, user_id: str, session_id: str) -> SignedUrl | None:
-        """Return a URL that opens the result of the user's session, if it is there."""
+    def opened(self, seen: Seen, user_id: str, session_id: str) -> Seen:
+        """Return the look with a URL that opens the session's picture, if that is there."""
         path = result_path(user_id, session_id)
-        return self._pictures.sign([path]).get(path)
+        return replace(seen, result=self._pictures.sign([path]).get(path))
 
     def history(
         self, user_id: str, limit: int, before: tuple[datetime, str] | None = None

@@ -19,6 +19,10 @@ class Tokens(Protocol):
         """Return the id of the user to whom `token` was issued; Problem if it is not good."""
         ...
 
+    def verified(self, token: str) -> str | None:
+        """Return the user of a token that was verified a moment ago, or None."""
+        ...
+
 
 def user_required(view: Callable[P, ResponseReturnValue]) -> Callable[P, ResponseReturnValue]:
     """Let only signed-in users in; the view finds the user's id by `current_user()`."""
