@@ -30,6 +30,11 @@ forwarded_allow_ips = "*"
 # So that an overlong token or cursor reaches the service, and its answer has CORS headers.
 limit_request_field_size = 16_380
 limit_request_line = 8_190
+# gunicorn looks through all that has come of a head each time that some more comes: 100 headers of
+# 16 KB take half a second, in which nobody else is answered.
+limit_request_fields = 40
+# gunicorn would let a request's header of that name move the application elsewhere.
+forwarder_headers = ""
 accesslog = None
 # Nobody here uses gunicorn's control interface.
 control_socket_disable = True

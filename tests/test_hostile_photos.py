@@ -6,7 +6,10 @@ import time
 import tracemalloc
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -392,6 +395,76 @@ def test_what_is_no_photo_is_refused_at_once(name: str) -> None:
     with pytest.raises(Problem) as refused:
         normalise_photo(data)
     assert refused.value.code == code
+
+
+def endless_profile(elements: int) -> bytes:
+    """An ICC profile (ICC.1:2022) whose one table has so many steps, all of them the same."""
+
+    def numbers(*values: float) -> bytes:
+        return b"".join(struct.pack(">i", int(value * 65536)) for value in values)
+
+    white = numbers(0.9642, 1, 0.8249)
+    matrix = b"matf" + bytes(4) + struct.pack(">HH", 3, 3)
+    matrix += struct.pack(
+        ">12f", *[0.9, 0.01, 0.01, 0.01, 0.9, 0.01, 0.01, 0.01, 0.9], *[0.001] * 3
+    )
+    step = struct.pack(">II", 16 + 8 * elements, len(matrix))
+    table = b"mpet" + bytes(4) + struct.pack(">HHI", 3, 3, elements) + step * elements + matrix
+    described = {
+        b"D2B0": table,
+        b"wtpt": b"XYZ " + bytes(4) + white,
+        b"desc": b"desc" + bytes(4) + struct.pack(">I", 2) + b"x" + bytes(81),
+        b"cprt": b"text" + bytes(4) + b"x" + bytes(3),
+        **{name: b"XYZ " + bytes(4) + white for name in (b"rXYZ", b"gXYZ", b"bXYZ")},
+        **{name: b"curv" + bytes(8) for name in (b"rTRC", b"gTRC", b"bTRC")},
+    }
+    content, listed, start = b"", b"", 132 + 12 * len(described)
+    for name, value in described.items():
+        listed += name + struct.pack(">II", start + len(content), len(value))
+        content += value + bytes(-len(value) % 4)
+    head = struct.pack(">I", start + len(content)) + b"lcms" + struct.pack(">I", 0x04300000)
+    head += b"mntrRGB XYZ " + bytes(12) + b"acsp" + bytes(28) + white + bytes(48)
+    return head + struct.pack(">I", len(described)) + listed + content
+
+
+def test_a_colour_profile_without_end_is_ended() -> None:
+    noise = Image.effect_noise((1000, 1000), 60).convert("RGB")
+    data = as_bytes(noise, "JPEG", quality=40, icc_profile=endless_profile(100_000))
+    began = time.perf_counter()
+
+    with pytest.raises(Problem) as refused:
+        normalise_photo(data)
+
+    assert refused.value.code in (UNREADABLE, "unavailable")
+    assert time.perf_counter() - began < WALL_SECONDS + 1
+
+
+def test_a_result_of_a_million_chunks_is_ended() -> None:
+    empty = struct.pack(">I", 0) + b"vtON" + struct.pack(">I", zlib.crc32(b"vtON"))
+    data = as_bytes(PORTRAIT, "PNG")
+    began = time.perf_counter()
+
+    with suppress(Problem):
+        verify_result(data[:33] + empty * 1_600_000 + data[33:])
+
+    assert time.perf_counter() - began < 2 * WALL_SECONDS
+
+
+def test_one_user_has_one_slow_photo_at_a_time() -> None:
+    """Else one account could keep everybody else's HEIC waiting."""
+    data = as_bytes(Image.effect_noise((3000, 3000), 60), "PNG")
+
+    def normalise(owner: str) -> str:
+        try:
+            normalise_photo(data, owner)
+        except Problem as problem:
+            return problem.code
+        return "done"
+
+    with ThreadPoolExecutor(3) as threads:
+        outcomes = Counter(threads.map(normalise, ["a", "a", "b"]))
+
+    assert outcomes == {"done": 2, "rate_limited": 1}
 
 
 def test_a_huge_webp_is_refused() -> None:

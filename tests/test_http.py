@@ -3,6 +3,7 @@
 import json
 import socket
 import statistics
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -385,6 +386,51 @@ def test_chunks_without_end_are_refused_while_they_come(stack: Stack, user: User
 
     assert answer.startswith(b"HTTP/1.1 413 "), answer[:300]
     assert b'"photo_too_large"' in answer
+
+
+# -- greedy clients --------------------------------------------------------------------------
+
+FLOODS = {
+    "requests one behind the other": (b"", b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n" * 3000),
+    "a body without end that nobody wants": (
+        b"POST /api/try-on HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000000\r\n\r\n",
+        bytes(500_000),
+    ),
+    "chunks of a byte": (
+        b"POST /api/try-on HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"1\r\na\r\n" * 50_000,
+    ),
+}
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", FLOODS)
+def test_a_client_that_sends_as_fast_as_it_can_stops_nobody(stack: Stack, name: str) -> None:
+    first, more = FLOODS[name]
+    stopping, waits = threading.Event(), []
+
+    def flood() -> None:
+        while not stopping.is_set():
+            with suppress(OSError), socket.create_connection(("127.0.0.1", stack.ports.web)) as one:
+                one.settimeout(1)
+                one.sendall(first)
+                while not stopping.is_set():
+                    one.sendall(more)
+
+    flooding = threading.Thread(target=flood)
+    flooding.start()
+    ends_at = time.monotonic() + 3
+    try:
+        while time.monotonic() < ends_at:
+            began = time.monotonic()
+            assert requests.get(f"{stack.web_url}/health/live", timeout=10).status_code == 200
+            waits.append(time.monotonic() - began)
+    finally:
+        stopping.set()
+        flooding.join()
+
+    assert max(waits) < 1
+    assert len(waits) > 10
 
 
 # -- slow uploads ----------------------------------------------------------------------------

@@ -211,7 +211,10 @@ def test_an_unusable_key_is_refused(
 
 
 def test_requests_a_minute_are_limited_and_polls_are_not(
-    limited: Callable[..., Flask], user: User, redis: Redis
+    limited: Callable[..., Flask],
+    user: User,
+    garment_id: str,
+    simulator: Simulator,
 ) -> None:
     app = limited(rate_limit=5)
     headers = {"Authorization": f"Bearer {user.token}"}
@@ -224,11 +227,23 @@ def test_requests_a_minute_are_limited_and_polls_are_not(
     assert refused.get_json()["code"] == "rate_limited"
     assert 0 < int(refused.headers["Retry-After"]) <= 61
     assert refused.headers["RateLimit"].startswith('"minute";r=0;t=')
-    polls = {
-        app.test_client().get(f"/api/try-on/{uuid4()}/status", headers=headers).status_code
-        for _ in range(10)
-    }
-    assert polls == {404}
+    session_id = user.start(garment_id)
+    assert {looked(app, user, session_id) for _ in range(12)} == {200}
+
+
+def test_looks_for_what_is_not_there_are_limited(limited: Callable[..., Flask], user: User) -> None:
+    app = limited(rate_limit=5)
+
+    seen = Counter(looked(app, user, str(uuid4())) for _ in range(30))
+
+    assert seen[404] in (5, 10)  # the minute may turn
+    assert seen[429] == 30 - seen[404]
+
+
+def looked(app: Flask, user: User, session_id: str) -> int:
+    """The answer's status to one poll."""
+    headers = {"Authorization": f"Bearer {user.token}"}
+    return app.test_client().get(f"/api/try-on/{session_id}/status", headers=headers).status_code
 
 
 def test_without_redis_the_rate_is_not_limited_and_money_is(

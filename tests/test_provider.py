@@ -148,6 +148,36 @@ FAULTS: dict[str, tuple[dict[str, Any], str, int]] = {
         "photo_rejected",
         1,
     ),
+    **{
+        f"a task id that is none: {name}": (
+            {"at": "submit", "kind": "http", "status": 200, "body": {"request_id": task_id}},
+            "provider_uncertain",
+            0,
+        )
+        for name, task_id in {
+            "lines": "abc\nworker | ERROR forged",
+            "NUL": "abc\0d",
+            "half a character": "\ud800",
+            "endless": "a" * 100_000,
+            "a path": "../../../ctl?x=1#",
+            "a list": ["a"],
+        }.items()
+    },
+    "a code that is no number": (
+        {"at": "status", "kind": "http", "status": 500, "body": {"code": "²", "message": "m"}},
+        "success",
+        1,
+    ),
+    "a result that is text": (
+        {
+            "at": "status",
+            "kind": "http",
+            "status": 200,
+            "body": {"data": {"task_status": "succeed", "task_result": "https://x.example/"}},
+        },
+        "result_unusable",
+        1,
+    ),
     "a failed task": ({"at": "submit", "kind": "failed"}, "provider_failed", 1),
     "an ERROR task, not charged": ({"at": "submit", "kind": "error"}, "success", 2),
     "ERROR twice": ({"at": "submit", "kind": "error", "times": 3}, "provider_failed", 2),

@@ -17,13 +17,14 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 
 import pillow_heif
 from PIL import Image, ImageCms, ImageFile, ImageOps
 
 from vton.errors import Problem, Unavailable
-from vton.provenance import mark_png
+from vton.provenance import SIGNATURE, chunks, mark_png
 
 MAX_BYTES = 10 * 1024 * 1024
 """The largest photo, in bytes: the provider's own limit."""
@@ -50,6 +51,10 @@ WALL_SECONDS = 10
 REFUSED = 3
 """Exit status of a process that writes a Problem's code instead of a JPEG."""
 
+QUICK_PROFILE_BYTES = 4096
+"""The colour profiles of cameras have 600 to 3200 bytes; a long one may be endless work."""
+QUICK_CHUNKS = 5000
+"""A PNG of 20 MB has 2500 chunks as libpng writes them; millions of empty ones can be had."""
 QUICK_SEGMENTS = 100
 QUICK_SCANS = 12
 QUICK_PIXELS = 13_000_000
@@ -61,6 +66,9 @@ BAND_ROWS = 64
 
 _decoding = threading.BoundedSemaphore(min(2, os.cpu_count() or 1))
 """More pictures decoded at once only take memory: a small dyno shows all of its host's cores."""
+_places = threading.BoundedSemaphore(6)
+"""For those that are decoded and those that wait for it, each with its bytes in memory."""
+_owners: set[str | None] = set()
 
 # The limit is ours and is checked on the header, before anything is decoded.
 Image.MAX_IMAGE_PIXELS = None
@@ -71,18 +79,20 @@ pillow_heif.options.DEPTH_IMAGES = False
 pillow_heif.options.AUX_IMAGES = False
 
 
-def normalise_photo(data: bytes) -> bytes:
+def normalise_photo(data: bytes, owner: str | None = None) -> bytes:
     """Return a photo as an upright, metadata-free JPEG of at most 2048 pixels a side.
 
     `data` is what was uploaded, whatever its name or declared type says. Raises Problem
     `photo_too_large`, `photo_unsupported`, `photo_unreadable`, `photo_too_small` or
-    `photo_too_many_pixels`, and Unavailable when too many others wait to be decoded.
+    `photo_too_many_pixels`, Unavailable when too many others wait to be decoded, and
+    `rate_limited` when a photo of the same `owner` (a user's id) is being decoded that may be
+    long: else one user could keep everybody else waiting.
     """
     if len(data) > MAX_BYTES:
         raise Problem("photo_too_large")
     if _kind(data) == "JPEG" and _is_quick(data):
         return photo_to_jpeg(data)
-    return _in_child("photo", data)
+    return _in_child("photo", data, owner)
 
 
 def normalise_garment(data: bytes) -> bytes:
@@ -109,23 +119,33 @@ def verify_result(data: bytes) -> bytes:
 # -- a process of its own ----------------------------------------------------------------
 
 
-def _in_child(kind: str, data: bytes) -> bytes:
+def _in_child(kind: str, data: bytes, owner: str | None = None) -> bytes:
     """Have a picture of that kind (of `_CONVERSIONS`) converted within time and memory."""
-    if not _decoding.acquire(timeout=WALL_SECONDS):
+    if owner in _owners:
+        raise Problem("rate_limited", retry_after=1)
+    if not _places.acquire(blocking=False):
         raise Unavailable
+    if owner:
+        _owners.add(owner)
     try:
-        child = subprocess.run(  # noqa: S603  # `kind` is ours
-            [sys.executable, "-m", "vton.imaging", kind],
-            input=data,
-            capture_output=True,
-            timeout=WALL_SECONDS,
-            env=_child_environ(),
-            check=False,
-        )
-    except subprocess.TimeoutExpired:  # the machine is too busy: CPU_SECONDS are not used up
-        raise Unavailable from None
+        if not _decoding.acquire(timeout=WALL_SECONDS):
+            raise Unavailable
+        try:
+            child = subprocess.run(  # noqa: S603  # `kind` is ours
+                [sys.executable, "-m", "vton.imaging", kind],
+                input=data,
+                capture_output=True,
+                timeout=WALL_SECONDS,
+                env=_child_environ(),
+                check=False,
+            )
+        except subprocess.TimeoutExpired:  # the machine is too busy: CPU_SECONDS are not used up
+            raise Unavailable from None
+        finally:
+            _decoding.release()
     finally:
-        _decoding.release()
+        _places.release()
+        _owners.discard(owner)
     if child.returncode == REFUSED:
         raise Problem(child.stdout.decode())
     if child.returncode != 0:  # killed for its time or memory, or crashed
@@ -139,17 +159,21 @@ def _is_quick(data: bytes) -> bool:
     A baseline picture has a scan for each component at most, and a usual progressive one about
     ten, each of which goes over all of its pixels.
     """
-    frame, width, height, at = 0, 0, 0, 2
+    frame, width, height, profile, at = 0, 0, 0, 0, 2
     for _ in range(QUICK_SEGMENTS):
         if at + 4 > len(data):
             return False
         start, marker, length = data[at], data[at + 1], int.from_bytes(data[at + 2 : at + 4])
         if start != 0xFF or marker in (0x00, 0xFF) or length < 2 or at + 2 + length >= len(data):
             return False
+        if marker == 0xE2:
+            profile += length
         if marker in (0xC0, 0xC1, 0xC2):
             frame = marker
             height = int.from_bytes(data[at + 5 : at + 7])
             width = int.from_bytes(data[at + 7 : at + 9])
+        if profile > QUICK_PROFILE_BYTES:
+            return False
         if marker == 0xDA:
             scans = data.count(b"\xff\xda", at)
             if frame == 0xC2:
@@ -168,6 +192,8 @@ def _child_environ() -> dict[str, str]:
 def _is_quick_result(data: bytes) -> bool:
     """Whether a result is a PNG or an ordinary JPEG, of ordinary size."""
     try:
+        if data.startswith(SIGNATURE) and any(islice(chunks(data), QUICK_CHUNKS, None)):
+            return False
         with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
             ordinary = image.format == "PNG" or _is_quick(data)
             return ordinary and image.width * image.height <= QUICK_PIXELS

@@ -30,7 +30,7 @@ def mark_png(png: bytes) -> bytes:
     What stands behind the picture's end goes, too. Raises ValueError if `png` is no whole PNG.
     """
     parts = [SIGNATURE]
-    for kind, chunk in _chunks(png):
+    for kind, chunk in chunks(png):
         if kind in _PICTURE_CHUNKS:
             parts.append(chunk)
         if kind == b"IHDR":
@@ -38,8 +38,11 @@ def mark_png(png: bytes) -> bytes:
     return b"".join(parts)
 
 
-def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Each chunk's type, and the whole chunk, to the end of the picture."""
+def chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Each chunk's type, and the whole chunk, to the end of the picture.
+
+    Raises ValueError on the way if `png` is no whole PNG.
+    """
     if not png.startswith(SIGNATURE):
         raise ValueError("not a PNG")
     at, kind = len(SIGNATURE), b""

@@ -183,9 +183,7 @@ class Pixazo:
         request_id = next(
             (body[name] for name in ("request_id", "requestId", "id") if body.get(name)), None
         )
-        if not isinstance(request_id, str | int):
-            raise Never("provider_uncertain", f"submit answered {sorted(body)}")
-        return ProviderTask(str(request_id), self._status_url(body, str(request_id)))
+        return ProviderTask(_usable_id(request_id), self._status_url(body, str(request_id)))
 
     def _status_url(self, body: Mapping[str, Any], request_id: str) -> str:
         """The vendor's polling URL where it may be given the key, else our own."""
@@ -211,7 +209,8 @@ class Pixazo:
         status, text = response.status, _error_text(response, body)
         if status in (401, 402, 403):
             raise _not_taken(f"status answered {text}")
-        if status == 404 or "not found" in str(body.get("message")).lower():
+        says_nothing = not _status_word(body) and _result_url(body) is None
+        if status == 404 or (says_nothing and "not found" in str(body.get("message")).lower()):
             raise Missing(text)
         if status != 200:
             raise Later(f"status answered {text}", _retry_after(response))
@@ -270,15 +269,22 @@ def _was_not_sent(error: requests.ConnectionError) -> bool:
 
 def _kling_code(body: Mapping[str, Any]) -> int:
     """Kling's service code; 0 where there is none or all is well."""
-    code = body.get("code")
-    return int(code) if isinstance(code, int | str) and str(code).lstrip("-").isdigit() else 0
+    code = str(body.get("code"))
+    return int(code) if re.fullmatch(r"-?[0-9]{1,9}", code) else 0
+
+
+def _usable_id(task_id: object) -> str:
+    """A task's id as it may stand in a row, a URL and a log; what it is of is paid for."""
+    if not re.fullmatch(r"[A-Za-z0-9_.:-]{1,200}", str(task_id)) or not task_id:
+        raise Never("provider_uncertain", "the submit's answer has no usable task id")
+    return str(task_id)
 
 
 def _legacy_task_id(body: Mapping[str, Any]) -> str | None:
     """The `task_id` of the legacy envelope; its `request_id` is only a trace id."""
     data = body.get("data")
     task_id = (data if isinstance(data, dict) else body).get("task_id")
-    return str(task_id) if task_id else None
+    return _usable_id(task_id) if task_id else None
 
 
 def _error_text(response: Answer, body: Mapping[str, Any]) -> str:
@@ -357,8 +363,7 @@ def _progress(body: Mapping[str, Any]) -> Progress:
     """Read a status of either contract. An unknown word with a picture is done."""
     data = body.get("data")
     inner = data if isinstance(data, dict) else body
-    words = (body.get("status"), inner.get("status"), inner.get("task_status"))
-    word = next((str(word).lower() for word in words if word), "")
+    word = _status_word(body)
     url = _result_url(body)
     if word in _FAILED:
         reason = body.get("error") or inner.get("task_status_msg") or body.get("message")
@@ -373,6 +378,14 @@ def _progress(body: Mapping[str, Any]) -> Progress:
     return Progress(result_url=url) if word not in _RUNNING else Progress()
 
 
+def _status_word(body: Mapping[str, Any]) -> str:
+    """The status of a task in either contract, "" where there is none."""
+    data = body.get("data")
+    inner = data if isinstance(data, dict) else body
+    words = (body.get("status"), inner.get("status"), inner.get("task_status"))
+    return next((str(word).lower() for word in words if word), "")
+
+
 def _is_about_the_picture(body: Mapping[str, Any], reason: str) -> bool:
     """Whether a task failed for what is in its pictures: the same ones would fail again."""
     words = ("risk control", "policy", "no human", "no person")
@@ -383,7 +396,8 @@ def _result_url(body: Mapping[str, Any]) -> str | None:
     """The picture's URL, wherever a contract or a sibling model puts it; never an echoed input."""
     for holder in (body.get("output"), body.get("result"), body.get("data"), body):
         if isinstance(holder, dict):
-            holder = {**holder, **(holder.get("task_result") or {})}
+            inner = holder.get("task_result")
+            holder = {**holder, **(inner if isinstance(inner, dict) else {})}
             for name in ("media_url", "media_urls", "images", "image_url", "imageUrl", "url"):
                 if url := _first_url(holder.get(name)):
                     return url

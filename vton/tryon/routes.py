@@ -27,7 +27,7 @@ from vton.tryon.schemas import (
 from vton.tryon.service import Seen, TryOns
 from vton.web.auth import current_user, user_required
 from vton.web.envelope import success
-from vton.web.limits import rate_limited
+from vton.web.limits import misses_limited, rate_limited
 from vton.web.openapi import BEARER, FOR_USERS, envelope, header, page_of, refusals
 from vton.web.paging import PageQuery, next_cursor
 
@@ -107,12 +107,16 @@ def create_session(form: dict[str, UUID]) -> Response:
 
 @bp.get("/<uuid:session_id>/status")
 @user_required
+@misses_limited
 @bp.response(200, envelope(SessionStatus), headers={"Retry-After": RETRY_AFTER, "ETag": TAG})
 @bp.doc(
     operationId="getTryOnStatus",
     security=BEARER,
     parameters=[IF_NONE_MATCH],
-    responses={304: {"description": "As before."}, **refusals(*FOR_USERS, "session_not_found")},
+    responses={
+        304: {"description": "As before."},
+        **refusals(*FOR_USERS, "session_not_found", "rate_limited"),
+    },
 )
 def get_status(session_id: UUID) -> Response:
     """Look how a try-on is getting on. A failed session is a 200, too.

@@ -94,7 +94,7 @@ class TryOns:
         """
         if seconds := self._breaker.paused_for():
             raise Problem("provider_paused", retry_after=seconds)
-        jpeg = normalise_photo(photo)
+        jpeg = normalise_photo(photo, user_id)
         fingerprint = hashlib.sha256(garment_id.encode() + photo).hexdigest()
         now_ms = time.time_ns() // 1_000_000
         for timestamp_ms in range(now_ms, now_ms + PHOTO_NAME_TRIES):

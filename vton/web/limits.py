@@ -7,13 +7,15 @@ warning in the log: what costs money is counted in the database.
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
+from http import HTTPStatus
 from typing import ParamSpec, cast
 
 from flask import current_app
 from flask.typing import ResponseReturnValue
-from limits import RateLimitItemPerMinute
+from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.storage import RedisStorage
 from limits.strategies import FixedWindowRateLimiter
 from redis import Redis
@@ -34,16 +36,31 @@ class RequestRate:
         storage = RedisStorage("redis://", connection_pool=redis.connection_pool)
         self._window = FixedWindowRateLimiter(storage)
         self._limit = RateLimitItemPerMinute(per_minute, namespace="vton:rate")
+        self._misses = RateLimitItemPerMinute(per_minute, namespace="vton:rate:misses")
         self._limited = per_minute > 0
 
     def count(self, user_id: str) -> None:
         """Count a request; raises Problem `rate_limited` when it is one too many."""
+        self._check(self._window.hit, self._limit, user_id)
+
+    @contextmanager
+    def counting_misses(self, user_id: str) -> Iterator[None]:
+        """Count only what is not found; raises `rate_limited` when that was so too often."""
+        self._check(self._window.test, self._misses, user_id)
+        try:
+            yield
+        except Problem as problem:
+            if problem.kind.status == HTTPStatus.NOT_FOUND:
+                self._check(self._window.hit, self._misses, user_id)
+            raise
+
+    def _check(self, ask: Callable[..., bool], limit: RateLimitItem, user_id: str) -> None:
         if not self._limited:
             return
         try:
-            if self._window.hit(self._limit, user_id):
+            if ask(limit, user_id):
                 return
-            reset_at = self._window.get_window_stats(self._limit, user_id).reset_time
+            reset_at = self._window.get_window_stats(limit, user_id).reset_time
         except RedisError:
             logger.warning("requests are not counted: Redis is away")
             return
@@ -56,7 +73,22 @@ def rate_limited(view: Callable[P, ResponseReturnValue]) -> Callable[P, Response
 
     @wraps(view)
     def counted(*args: P.args, **kwargs: P.kwargs) -> ResponseReturnValue:
-        cast(RequestRate, current_app.extensions["rate"]).count(current_user())
+        _rate().count(current_user())
         return view(*args, **kwargs)
 
     return counted
+
+
+def misses_limited(view: Callable[P, ResponseReturnValue]) -> Callable[P, ResponseReturnValue]:
+    """Count only those of this view's requests that find nothing, for each asks the database."""
+
+    @wraps(view)
+    def counted(*args: P.args, **kwargs: P.kwargs) -> ResponseReturnValue:
+        with _rate().counting_misses(current_user()):
+            return view(*args, **kwargs)
+
+    return counted
+
+
+def _rate() -> RequestRate:
+    return cast(RequestRate, current_app.extensions["rate"])

@@ -7,6 +7,7 @@ answers have no CORS headers.
 
 import json
 import logging
+import time
 from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
@@ -18,12 +19,43 @@ from gunicorn.workers.ggevent import GeventWorker
 from vton import log
 from vton.errors import Problem
 from vton.web.headers import HEADERS
+from vton.web.uploads import PAUSE_SECONDS, READ_BYTES
+
+MAX_UNREAD_BYTES = 11 * 1024 * 1024
+"""So much of a body that was refused is read and thrown away."""
 
 logger = logging.getLogger(__name__)
 
 
 class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
-    """What `worker_class` names in gunicorn.conf.py."""
+    """What `worker_class` names in gunicorn.conf.py.
+
+    A greenlet gives way only when it has to wait, and one whose client sends as fast as it is
+    read never has to: the other clients would wait for its requests, one behind the other, and
+    for the body of one that was refused. `time.sleep` is gevent's here, and gives way.
+    """
+
+    def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
+        """Answer one request of a connection after one of each other connection."""
+        time.sleep(0)
+        super().handle_request(listener_name, req, sock, addr)
+        if not self._drain(req.body):
+            raise StopIteration  # closes the connection
+
+    def _drain(self, body: Any) -> bool:
+        """Read what the application left of a body, within bounds; False if there is more.
+
+        A client that is cut off while it sends does not see why it was refused.
+        """
+        left = MAX_UNREAD_BYTES
+        with self.timeout_ctx():
+            while left > 0:
+                data = body.read(READ_BYTES)
+                if not data:
+                    return True
+                left -= len(data)
+                time.sleep(PAUSE_SECONDS)
+        return False
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:  # noqa: ARG002
         """Answer a request that gunicorn cannot read, or that broke outside the application."""

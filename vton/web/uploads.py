@@ -28,6 +28,10 @@ FORM_BYTES = 64 * 1024
 MAX_PARTS = 10
 TIMEOUT_SECONDS = 20.0
 BYTES_PER_SECOND = 16 * 1024
+BUSY_SECONDS = 0.01
+PAUSE_SECONDS = 0.001
+"""After so long of reading without having to wait, others get a turn of so long: under gevent a
+client that sends faster than it is read would have the process for itself."""
 READ_BYTES = 16 * 1024
 """No more is asked for at once, so that what has come is known."""
 
@@ -86,11 +90,15 @@ class _Body:
         self._deadline = time.monotonic() + TIMEOUT_SECONDS
         self._timer: Timer | None = None
         self._released = False
+        self._turn_ends = time.monotonic() + BUSY_SECONDS
 
     def read(self, size: int) -> bytes:
         """At most `size` bytes; Problem when they are late, or no body."""
         if self._timer is None and self._connection is not None:
             self._watch()
+        if time.monotonic() > self._turn_ends:
+            time.sleep(PAUSE_SECONDS)
+            self._turn_ends = time.monotonic() + BUSY_SECONDS
         try:
             data = self._stream.read(min(size, READ_BYTES))
         except Exception:  # whatever the server raises for chunks that are none, and lost clients
