@@ -390,9 +390,8 @@ def _flat(image: Image.Image) -> Image.Image:
     if image.mode in ("I;16", "I;16B", "I"):
         image = image.point(lambda value: value / 256).convert("L")
     image = _to_srgb(image, icc)
-    clean = Image.new("RGB", image.size)
-    clean.paste(image)
-    return clean
+    image.info = {}  # whatever an encoder would write of it
+    return image
 
 
 def _to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
@@ -407,7 +406,7 @@ def _to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
                 return converted
         except (ImageCms.PyCMSError, OSError):
             pass  # an unusable profile is no reason to refuse a photo
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 if __name__ == "__main__":

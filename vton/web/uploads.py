@@ -32,7 +32,7 @@ BUSY_SECONDS = 0.01
 PAUSE_SECONDS = 0.001
 """After so long of reading without having to wait, others get a turn of so long: under gevent a
 client that sends faster than it is read would have the process for itself."""
-READ_BYTES = 16 * 1024
+READ_BYTES = 64 * 1024
 """No more is asked for at once, so that what has come is known."""
 
 
