@@ -93,39 +93,35 @@ def dial(addresses: Sequence[str], port: int, seconds: float) -> socket.socket:
     raise failure
 
 
-def _dial_for(connection: HTTPConnection) -> socket.socket:
-    """Connect as urllib3 does, but within its timeout also where a host has many addresses."""
-    seconds = float(cast(float, connection.timeout))
-    ends_at = time.monotonic() + seconds
-    try:
-        addresses = resolve(connection.host, connection.port)
-        if time.monotonic() > ends_at:
-            raise TimeoutError
-        sock = dial(addresses, connection.port, ends_at - time.monotonic())
-    except TimeoutError:
-        raise ConnectTimeoutError(connection, f"no connection within {seconds:g} s") from None
-    except (OSError, UnicodeError) as error:
-        raise NewConnectionError(connection, type(error).__name__) from None
-    sock.settimeout(seconds)
-    return sock
-
-
 class _Connection(HTTPConnection):
     def _new_conn(self) -> socket.socket:
-        return _dial_for(self)
+        """Connect as urllib3 does, but within its timeout also where a host has many addresses."""
+        seconds = float(cast(float, self.timeout))
+        ends_at = time.monotonic() + seconds
+        try:
+            addresses = resolve(self.host, self.port)
+            if time.monotonic() > ends_at:
+                raise TimeoutError
+            sock = dial(addresses, self.port, ends_at - time.monotonic())
+        except TimeoutError:
+            raise ConnectTimeoutError(self, f"no connection within {seconds:g} s") from None
+        except (OSError, UnicodeError) as error:
+            raise NewConnectionError(self, type(error).__name__) from None
+        sock.settimeout(seconds)
+        return sock
 
     def connect(self) -> None:
         super().connect()
         self.sock = cast(socket.socket, BoundedSocket(self.sock))
 
 
-class _TlsConnection(HTTPSConnection):
-    def _new_conn(self) -> socket.socket:
-        return _dial_for(self)
-
+class _TlsConnection(_Connection, HTTPSConnection):
     def connect(self) -> None:
-        super().connect()
-        self.sock = cast(socket.socket, BoundedSocket(self.sock))
+        """Say of a handshake that fails what is true of it: nothing was sent."""
+        try:
+            super().connect()
+        except OSError as error:
+            raise NewConnectionError(self, type(error).__name__) from None
 
 
 class _Pool(HTTPConnectionPool):

@@ -43,6 +43,8 @@ logger = logging.getLogger(__name__)
 BEAT_SECONDS = 10
 DEQUEUE_SECONDS = 2
 MAINTENANCE_SECONDS = 30
+REGISTER_SECONDS = 1.0
+"""How often it is looked whether Redis still knows this worker."""
 AWAY_SECONDS = 1.0
 """How long to wait before Redis is tried again."""
 GRACE_SECONDS = 20.0
@@ -89,6 +91,7 @@ class ThreadedWorker(BaseWorker):
         self._stopping = stopping
         self._liveness = liveness
         self._slots = threading.Semaphore(concurrency)
+        self._registered_until = 0.0
         self._running: dict[Execution, tuple[Job, threading.Thread]] = {}
 
     def work(self, *_args: Any, burst: bool = False, **_kwargs: Any) -> bool:
@@ -185,6 +188,9 @@ class ThreadedWorker(BaseWorker):
 
     def _register(self) -> None:
         """Register with Redis at the start, and again after it was emptied."""
+        if time.monotonic() < self._registered_until:
+            return
+        self._registered_until = time.monotonic() + REGISTER_SECONDS
         if not self.connection.exists(self.key):
             self.register_birth()
             self.set_state(WorkerStatus.BUSY if self._running else WorkerStatus.IDLE)

@@ -15,14 +15,14 @@ from flask import Blueprint, Response, current_app, request
 from psycopg.sql import Composed
 
 from vton.local.gateway.callers import Caller, identify
-from vton.local.gateway.database import Database
 from vton.local.gateway.rest_errors import RestError, from_database, not_supported
 from vton.local.gateway.rest_query import Column, Query, parse
-from vton.local.gateway.rest_schema import SCHEMA, Schema
+from vton.local.gateway.rest_schema import SCHEMA, Schema, Table
 from vton.local.gateway.rest_sql import Statements
 from vton.local.gateway.services import gateway
 
 bp = Blueprint("rest", __name__, url_prefix="/rest/v1")
+JSON = "application/json; charset=utf-8"
 OBJECT = "application/vnd.pgrst.object+json"
 
 
@@ -38,7 +38,7 @@ class Preferences:
 
 @bp.errorhandler(RestError)
 def _failed(error: RestError) -> Response:
-    response = Response(json.dumps(error.body), error.status, content_type=_json_type())
+    response = Response(json.dumps(error.body), error.status, content_type=JSON)
     if error.status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     return response
@@ -64,10 +64,8 @@ def insert(table: str) -> Response:
     """Insert one row or many; with `resolution` an upsert."""
     preferences, query = _preferences(), _query()
     found = _schema().table(table)
-    body, rows = _body()
-    columns = query.columns if query.columns is not None else _keys(rows)
-    _schema().check_columns(found, columns)
-    listed = body if isinstance(json.loads(body), list) else f"[{body}]"
+    body, parsed, columns = _body(found, query)
+    listed = body if isinstance(parsed, list) else f"[{body}]"
     statements = _statements(query, preferences)
     statement = statements.insert(
         found, listed, columns, resolution=preferences.resolution, defaults=preferences.defaults
@@ -82,13 +80,11 @@ def update(table: str) -> Response:
     """Set columns in the rows the filters choose."""
     preferences, query = _preferences(), _query()
     found = _schema().table(table)
-    body, rows = _body()
-    columns = query.columns if query.columns is not None else _keys(rows)
-    _schema().check_columns(found, columns)
-    first = json.dumps(rows[0]) if isinstance(json.loads(body), list) and rows else body
+    body, parsed, columns = _body(found, query)
+    first = json.dumps(parsed[0]) if isinstance(parsed, list) and parsed else body
     statements = _statements(query, preferences)
     answer = _run(statements.update(found, first, columns), single=statements.single)
-    return _changed(answer, preferences, 200, first=0)
+    return _changed(answer, preferences, 200, span=answer["rows"])
 
 
 @bp.delete("/<table>")
@@ -142,7 +138,7 @@ def _call(name: str, body: str, given: set[str], query: Query, *, read_only: boo
     read_only = read_only or not function.volatile
     answer = _run(statement, single=statements.single, read_only=read_only)
     if function.returns == "void":
-        return _empty(204, {"Content-Range": "0-0/*"})
+        return _empty(204, "0-0/*")
     return _ranged(answer, query)
 
 
@@ -169,7 +165,7 @@ def _run(statement: Composed, *, single: bool, read_only: bool = False) -> dict[
     """Run a statement as the caller; undone where it fails, or `single` finds not one row."""
     caller = _caller()
     try:
-        with _database().transaction(caller, read_only=read_only) as cursor:
+        with gateway().database.transaction(caller, read_only=read_only) as cursor:
             answer = cursor.execute(statement).fetchone() or {}
             if single and answer["rows"] != 1:
                 raise RestError(
@@ -181,10 +177,6 @@ def _run(statement: Composed, *, single: bool, read_only: bool = False) -> dict[
     except psycopg.Error as error:
         raise from_database(error, anonymous=caller.role == "anon") from error
     return answer
-
-
-def _database() -> Database:
-    return gateway().database
 
 
 def _query(pairs: list[tuple[str, str]] | None = None) -> Query:
@@ -247,10 +239,6 @@ def _wants_object() -> bool:
     return False
 
 
-def _json_type() -> str:
-    return "application/json; charset=utf-8"
-
-
 def _parsed(body: str) -> Any:
     kind = request.mimetype or "application/json"
     if kind != "application/json":
@@ -261,11 +249,15 @@ def _parsed(body: str) -> Any:
         raise RestError(400, "PGRST102", "Empty or invalid json") from None
 
 
-def _body() -> tuple[str, list[Any]]:
-    """The JSON text of the body, and its rows."""
+def _body(table: Table, query: Query) -> tuple[str, Any, tuple[str, ...]]:
+    """The body's JSON text, what it says, and the columns to write, all of which the table has."""
     body = request.get_data(as_text=True)
     parsed = _parsed(body)
-    return body, parsed if isinstance(parsed, list) else [parsed]
+    columns = query.columns
+    if columns is None:
+        columns = _keys(parsed if isinstance(parsed, list) else [parsed])
+    _schema().check_columns(table, columns)
+    return body, parsed, columns
 
 
 def _keys(rows: list[Any]) -> tuple[str, ...]:
@@ -283,10 +275,7 @@ def _ranged(answer: dict[str, Any], query: Query) -> Response:
         response.headers["Content-Range"] = _content_range(0, 0, total)
         return response
     status = 206 if total is not None and rows < total else 200
-    kind = f"{OBJECT}; charset=utf-8" if _wants_object() else _json_type()
-    response = Response(answer["body"], status, content_type=kind)
-    response.headers["Content-Range"] = _content_range(first, rows, total)
-    return response
+    return _rows(answer, status, _content_range(first, rows, total))
 
 
 def _content_range(first: int, rows: int, total: int | None) -> str:
@@ -295,20 +284,24 @@ def _content_range(first: int, rows: int, total: int | None) -> str:
 
 
 def _changed(
-    answer: dict[str, Any], preferences: Preferences, status: int, first: int | None = None
+    answer: dict[str, Any], preferences: Preferences, status: int, span: int = 0
 ) -> Response:
     """The answer to a change; PostgREST tells a span of rows for updates only."""
-    span = 0 if first is None else answer["rows"]
     total = answer["rows"] if preferences.count else None
-    headers = {"Content-Range": _content_range(0, span, total)}
+    content_range = _content_range(0, span, total)
     if preferences.returns == "representation":
-        kind = f"{OBJECT}; charset=utf-8" if _wants_object() else _json_type()
-        return Response(answer["body"], status, headers, content_type=kind)
+        return _rows(answer, status, content_range)
     empty = 204 if request.method != "POST" else status
-    return _empty(empty, headers)
+    return _empty(empty, content_range)
 
 
-def _empty(status: int, headers: dict[str, str]) -> Response:
-    response = Response(status=status, headers=headers)
+def _rows(answer: dict[str, Any], status: int, content_range: str) -> Response:
+    kind = f"{OBJECT}; charset=utf-8" if _wants_object() else JSON
+    headers = {"Content-Range": content_range}
+    return Response(answer["body"], status, headers, content_type=kind)
+
+
+def _empty(status: int, content_range: str) -> Response:
+    response = Response(status=status, headers={"Content-Range": content_range})
     del response.headers["Content-Type"]
     return response

@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from vton.local.gateway.rest_errors import RestError, not_supported
 
 OPERATORS = {"eq": "=", "neq": "<>", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
-PATTERNS = {"like": "like", "ilike": "ilike"}
+OPERATORS |= {"like": "like", "ilike": "ilike"}
 IS_VALUES = ("null", "not_null", "true", "false", "unknown")
 _ELSEWHERE = {"match", "imatch", "cs", "cd", "ov", "sl", "sr", "nxl", "nxr", "adj", "isdistinct"}
 _ELSEWHERE |= {"fts", "plfts", "phfts", "wfts"}
-RESERVED = {"select", "columns", "on_conflict"}
 
 
 @dataclass(frozen=True)
@@ -170,7 +169,7 @@ def _condition(
         value = str(value).lower()
         if value not in IS_VALUES:
             raise _unparsable("filter", text)
-    elif operator not in (*OPERATORS, *PATTERNS, "in"):
+    elif operator not in (*OPERATORS, "in"):
         raise _unparsable("filter", text)
     return Condition(column, operator, value, negated)
 

@@ -12,7 +12,6 @@ from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 
 from vton.local.gateway.rest_query import (
     OPERATORS,
-    PATTERNS,
     Column,
     Condition,
     Embed,
@@ -26,7 +25,8 @@ from vton.local.gateway.rest_schema import SCHEMA, Function, Schema, Table
 MAX_ROWS = 1000
 """A hosted project answers no more rows than this at once, unless told otherwise."""
 
-Path = tuple[str, ...]
+Names = tuple[str, ...]
+"""Columns, or the keys of the embedded tables that lead to a level."""
 
 
 def _name(table: str) -> Identifier:
@@ -50,10 +50,10 @@ class Statements:
 
     def read(self, table: Table, *, count: bool) -> Composed:
         """Select rows of a table."""
-        return self._answer(SQL(""), _name(table.name), table.name, count=count)
+        return self._answer(SQL("with "), _name(table.name), table.name, count=count)
 
     def insert(
-        self, table: Table, body: str, columns: Path, *, resolution: str, defaults: bool
+        self, table: Table, body: str, columns: Names, *, resolution: str, defaults: bool
     ) -> Composed:
         """Insert every object of the JSON array `body`."""
         target, names = _name(table.name), _names(columns)
@@ -69,7 +69,7 @@ class Statements:
         conflict = self._on_conflict(table, columns, resolution)
         return self._change(change + conflict, table, merges=resolution == "merge")
 
-    def _rows(self, table: Table, body: str, defaulted: Path) -> Composable:
+    def _rows(self, table: Table, body: str, defaulted: Names) -> Composable:
         """The rows to insert; a key that is missing in one becomes its column's default."""
         parts: list[Composable] = [
             SQL("{}, {}").format(Literal(column), SQL(default))
@@ -83,7 +83,7 @@ class Statements:
             " from jsonb_array_elements({}::jsonb) as given)::json"
         ).format(SQL(", ").join(parts), Literal(body))
 
-    def _on_conflict(self, table: Table, columns: Path, resolution: str) -> Composable:
+    def _on_conflict(self, table: Table, columns: Names, resolution: str) -> Composable:
         keys = self.query.on_conflict or table.primary_key
         if not resolution or not keys:
             return SQL("")
@@ -94,7 +94,7 @@ class Statements:
             _names(keys), SQL(", ").join(settings)
         )
 
-    def update(self, table: Table, body: str, columns: Path) -> Composed:
+    def update(self, table: Table, body: str, columns: Names) -> Composed:
         """Set the columns of the JSON object `body` in the rows the filters choose."""
         target = _name(table.name)
         if not columns:
@@ -202,7 +202,7 @@ class Statements:
             "{}_rows_ as ({}) select coalesce(json_agg(_rows_){}, '{}')::text as body,"
             " count(*) as rows{} from _rows_"
         ).format(
-            source if source != SQL("") else SQL("with "),
+            source,
             selected,
             SQL("->0" if one else ""),
             SQL("null" if one else "[]"),
@@ -210,7 +210,7 @@ class Statements:
         )
 
     def _select(
-        self, table: str, alias: str, items: tuple[Column | Embed, ...], path: Path
+        self, table: str, alias: str, items: tuple[Column | Embed, ...], path: Names
     ) -> Composable:
         selected: list[Composable] = []
         for item in items:
@@ -226,7 +226,7 @@ class Statements:
                 selected.append(name + renamed)
         return SQL(", ").join(selected)
 
-    def _embedded(self, table: str, alias: str, embed: Embed, path: Path) -> Composable:
+    def _embedded(self, table: str, alias: str, embed: Embed, path: Names) -> Composable:
         """The related row as an object, or the related rows as an array."""
         relation = self.schema.relation(table, embed.target, embed.hint)
         inner = f"{relation.table}_{len(path)}"
@@ -240,7 +240,7 @@ class Statements:
             return SQL("(select row_to_json(_one) from ({}) as _one)").format(rows)
         return SQL("(select coalesce(json_agg(_many), '[]') from ({}) as _many)").format(rows)
 
-    def _joined(self, table: str, alias: str, embed: Embed, path: Path) -> Composable:
+    def _joined(self, table: str, alias: str, embed: Embed, path: Names) -> Composable:
         """`from` and `where` of the related rows that the filters on them let through."""
         relation = self.schema.relation(table, embed.target, embed.hint)
         inner = f"{relation.table}_{len(path)}"
@@ -259,7 +259,7 @@ class Statements:
         alias: str,
         items: tuple[Column | Embed, ...],
         level: Level,
-        path: Path,
+        path: Names,
     ) -> Composable:
         """The filters of a level, and a related row for each of its inner joins."""
         conditions = [_condition(alias, part) for part in level.conditions]
@@ -270,7 +270,7 @@ class Statements:
         return _and(conditions)
 
 
-def _names(columns: Path) -> Composed:
+def _names(columns: Names) -> Composed:
     return SQL(", ").join([Identifier(name) for name in columns])
 
 
@@ -279,7 +279,7 @@ def _json(body: str) -> Composed:
 
 
 def _condition(alias: str, part: Condition | Group) -> Composable:
-    negation = SQL("not ") if part.negated else SQL("")
+    negation = SQL("not " if part.negated else "")
     if isinstance(part, Group):
         joint = SQL(" or " if part.joined_by == "or" else " and ")
         return negation + SQL("({})").format(joint.join([_condition(alias, p) for p in part.parts]))
@@ -294,11 +294,8 @@ def _compared(condition: Condition) -> Composable:
         return SQL("= any ({})").format(Literal(_array(value)))
     if condition.operator == "is":
         return SQL("is " + value.replace("_", " "))
-    if condition.operator in PATTERNS:
-        return SQL("{} {}").format(
-            SQL(PATTERNS[condition.operator]),
-            Literal(value.replace("*", "%")),
-        )
+    if condition.operator in ("like", "ilike"):
+        value = value.replace("*", "%")
     return SQL("{} {}").format(SQL(OPERATORS[condition.operator]), Literal(value))
 
 

@@ -21,7 +21,7 @@ class StorageError(Exception):
 
     def __init__(self, status: int, code: str, message: str, error: str = "") -> None:
         super().__init__(message)
-        self.status, self.code, self.message, self.error = status, code, message, error or code
+        self.status, self.code, self.message, self.error = status, code, message, error
 
 
 def error_response(status: int, code: str, message: str, error: str = "") -> Response:

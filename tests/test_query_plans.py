@@ -1,0 +1,129 @@
+"""Every query that the code makes has an index, as PostgreSQL itself says on filled tables."""
+
+import re
+import signal
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+import requests
+from actors import User, clean_environ
+from redis import Redis
+
+from config import Config
+from vton.adapters.queue import LEAD_KEY, NEW_EPOCH_KEY
+from vton.adapters.tables import SubmitBooks
+from vton.local.postgres import SUPERUSER
+from vton.local.stack import Stack, free_ports
+from vton.tryon.ports import Outcome
+from vton.wiring import Services, connect
+
+pytestmark = pytest.mark.thorough
+
+ROWS = 20_000
+TABLES = ("try_on_history", "garments", "submits", "erasures", "idempotency_keys")
+FILL = """
+    set session_replication_role = replica;
+    insert into try_on_history (user_id, original_user_image_url, status, error_message,
+                                error_code, created_at)
+      select owner, 'user-uploads/' || owner || '/' || n || '_original.jpg', 'failed', 'm',
+             'provider_failed', now() - n * interval '1 min'
+      from (select n, gen_random_uuid() owner from generate_series(1, {rows}) n) made;
+    insert into garments (name, category, image_url, created_at)
+      select n::text, 'category' || n % 20, 'https://shop.example/' || n, now() - n * interval '1 s'
+      from generate_series(1, {rows}) n;
+    insert into submits (attempt, session_id, user_id, at, outcome, task_id)
+      select gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), now() - n * interval '1 min',
+             'accepted', n::text
+      from generate_series(1, {rows}) n;
+    insert into erasures (session_id, path, created_at, erased_at)
+      select gen_random_uuid(), n::text, now() + n * interval '1 s', now()
+      from generate_series(1, {rows}) n;
+    insert into idempotency_keys (user_id, key, fingerprint, session_id)
+      select gen_random_uuid(), 'k', 'f', gen_random_uuid() from generate_series(1, {rows}) n;
+    set session_replication_role = default;
+    analyze;
+"""
+EXPLAIN = """
+    alter database postgres set session_preload_libraries = 'auto_explain';
+    alter database postgres set auto_explain.log_min_duration = 0;
+    alter database postgres set auto_explain.log_nested_statements = on;
+"""
+
+
+@pytest.fixture(scope="module")
+def explaining(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, Path]]:
+    """A stack with filled tables, whose PostgreSQL writes down each plan; and where."""
+    environ = clean_environ(PIXAZO_FIRST_POLL="0.05", PIXAZO_POLL_INTERVAL="0.1")
+    data = tmp_path_factory.mktemp("explaining")
+    stack = Stack(environ, data, free_ports(), simulator_delay=0, quiet=True)
+    try:
+        stack.start()
+        with psycopg.connect(stack.database_url, user=SUPERUSER, autocommit=True) as connection:
+            connection.execute(FILL.format(rows=ROWS))
+            connection.execute(EXPLAIN)
+            row = connection.execute("show data_directory").fetchone()
+            assert row is not None
+        stack.end_process("supabase", signal.SIGTERM)
+        stack.start_again("supabase")
+        yield stack, Path(row[0]).with_name("log")
+    finally:
+        stack.stop(remove=True)
+
+
+def use_everything(stack: Stack) -> None:
+    """Make every query that web, worker and sweep make."""
+    services: Services = connect(Config.from_env(stack.child_environ))
+    answer = requests.post(
+        f"{stack.settings['SUPABASE_URL']}/auth/v1/signup",
+        json={"email": f"{uuid4().hex}@example.com", "password": "correct horse"},
+        headers={"apikey": stack.settings["SUPABASE_PUBLISHABLE_KEY"]},
+        timeout=10,
+    ).json()
+    user = User(answer["user"]["id"], answer["access_token"], stack.web_url)
+    page = user.call("GET", "/api/garments?limit=2").json()
+    for path in ("&category=category3", f"&cursor={page['meta']['next_cursor']}"):
+        assert user.call("GET", f"/api/garments?limit=2{path}").ok
+    done = user.start(page["data"][0]["id"])
+    user.wait(done)
+    user.wait(user.start(page["data"][0]["id"]))
+    history = user.call("GET", "/api/try-on/history?limit=1").json()
+    assert user.call("GET", f"/api/try-on/history?cursor={history['meta']['next_cursor']}").ok
+    with Redis.from_url(stack.child_environ["REDIS_URL"]) as redis:
+        redis.flushdb()
+        assert user.status(done)
+        redis.delete(LEAD_KEY, NEW_EPOCH_KEY)
+    books, runs = services.runs._books, services.runs
+    assert isinstance(books, SubmitBooks)
+    books.settle(str(uuid4()), Outcome.UNCERTAIN)
+    books.forgive_error(done, "no such task")
+    runs._sessions.task(done)
+    runs._sessions.status(done)
+    runs._sessions.fail(done, "interrupted")
+    for step in (
+        services.sweep._recover, services.sweep._doubt, services.sweep._retire,
+        services.sweep._forget_keys, services.sweep._erase,
+    ):  # fmt: skip
+        step()
+    assert user.call("DELETE", f"/api/try-on/{done}").ok
+    services.tryons._sessions.undo(str(uuid4()))
+    services.tryons._sessions.delete_ended(datetime.now(UTC) - timedelta(days=20), 10)
+
+
+def test_every_query_has_an_index(explaining: tuple[Stack, Path]) -> None:
+    stack, log = explaining
+    start = log.stat().st_size
+
+    use_everything(stack)
+
+    with log.open("rb") as file:
+        file.seek(start)
+        plans = file.read().decode(errors="replace").split("plan:")[1:]
+    scans = [(plan, table) for plan in plans for table in TABLES if f" on {table}" in plan]
+    assert {table for _, table in scans} == set(TABLES)
+    assert len(plans) > 20
+    whole = [plan for plan, table in scans if re.search(rf"Seq Scan on {table}\b", plan)]
+    assert whole == []
