@@ -251,15 +251,6 @@ def test_a_colour_profile_becomes_srgb() -> None:
         assert close(opened(photo_to_jpeg(data)).getpixel((200, 200)), (30, 200, 30))
 
 
-@pytest.mark.parametrize("orientation", [1, 6])
-def test_a_phones_twelve_megapixels(orientation: int) -> None:
-    exif = Image.Exif()
-    exif[ORIENTATION] = orientation
-    photo = opened(photo_to_jpeg(jpeg(4032, 3024, exif=exif)))
-
-    assert photo.size == ((2016, 1512) if orientation == 1 else (1512, 2016))
-
-
 @pytest.mark.parametrize("colour", [2, 6])
 def test_the_largest_png_is_reduced_evenly(colour: int) -> None:
     """Bands leave no seam: one colour stays one colour."""

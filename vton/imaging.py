@@ -364,6 +364,8 @@ def _shrunk(image: Image.Image) -> Image.Image:
 
 
 def _transparent(image: Image.Image) -> bool:
+    if image.mode.startswith("I"):  # 16 bits: Pillow would clip them on the way to RGBA
+        return False
     return image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
 
 
