@@ -64,7 +64,8 @@ class _SharedReads:
     """
 
     def __init__(self, redis: Redis) -> None:
-        self._redis = redis
+        self._pool = redis
+        self._alone: Redis | None = None
         self._lock = threading.Lock()
         self._busy = False
         self._waiting: list[_Read] = []
@@ -83,6 +84,12 @@ class _SharedReads:
             raise mine.error
         return cast(Sequence[bytes | None], mine.values)
 
+    def _connection(self) -> Redis:
+        """A connection of its own: one of the pool is looked at anew each time it is taken."""
+        if self._alone is None:
+            self._alone = self._pool.client()
+        return self._alone
+
     def _read_for_all(self) -> None:
         with self._lock:
             together, self._waiting = self._waiting, []
@@ -90,7 +97,7 @@ class _SharedReads:
         error: RedisError | None = RedisError("the read was broken off")
         values: list[Any] = []
         try:
-            values = cast(list[Any], self._redis.mget(keys))
+            values = cast(list[Any], self._connection().mget(keys))
             error = None
         except RedisError as fault:
             error = fault
