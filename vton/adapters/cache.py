@@ -87,7 +87,8 @@ class _SharedReads:
     def _connection(self) -> Redis:
         """A connection of its own: one of the pool is looked at anew each time it is taken."""
         if self._alone is None:
-            self._alone = self._pool.client()
+            pool = self._pool.connection_pool
+            self._alone = Redis(connection_pool=pool, single_connection_client=True)
         return self._alone
 
     def _read_for_all(self) -> None:
