@@ -430,6 +430,26 @@ def test_a_colour_profile_without_end_is_ended() -> None:
     assert time.perf_counter() - began < WALL_SECONDS + 1
 
 
+PLAIN = jpeg()
+SLOW = {
+    "a marker without length that hides another picture": PLAIN[:2]
+    + b"\xff\xd0" + struct.pack(">H", 60_002) + bytes(60_000) + PLAIN[2:],
+    "200 KB before the pixels": PLAIN[:2]
+    + (b"\xff\xe1" + struct.pack(">H", 50_002) + bytes(50_000)) * 4 + PLAIN[2:],
+    "a short profile with programs": jpeg(icc_profile=endless_profile(10)),
+    "a long profile": jpeg(icc_profile=bytes(5000)),
+    "many megapixels in several scans": as_bytes(
+        Image.new("RGB", (4000, 3600)), "JPEG", progressive=True
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SLOW)
+def test_what_may_be_slow_is_not_decoded_in_the_web_process(name: str) -> None:
+    assert imaging._is_quick(PLAIN)
+    assert not imaging._is_quick(SLOW[name])
+
+
 def test_a_result_of_a_million_chunks_is_ended() -> None:
     empty = struct.pack(">I", 0) + b"vtON" + struct.pack(">I", zlib.crc32(b"vtON"))
     data = as_bytes(PORTRAIT, "PNG")

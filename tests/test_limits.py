@@ -200,7 +200,7 @@ def test_a_key_is_free_again_after_a_refusal_and_after_a_day(
     assert first.get_json() != next_day.get_json()
 
 
-@pytest.mark.parametrize("key", ["", "a b", "ä", "x" * 201])
+@pytest.mark.parametrize("key", ["", "a b", "a,b", "ä", "x" * 201])
 def test_an_unusable_key_is_refused(
     limited: Callable[..., Flask], user: User, garment_id: str, key: str
 ) -> None:

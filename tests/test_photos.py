@@ -4,11 +4,13 @@ import struct
 import zlib
 from functools import cache
 from io import BytesIO
+from typing import Any
 from xml.etree import ElementTree
 
 import pillow_heif
 import pytest
-from actors import encoded, jpeg
+import requests
+from actors import User, encoded, jpeg
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -19,6 +21,7 @@ ORIENTATION = 0x0112
 MAKE = 0x010F
 GPS = 0x8825
 RED, BLUE = (200, 30, 30), (30, 30, 200)
+WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 
 
 def opened(data: bytes) -> Image.Image:
@@ -58,6 +61,13 @@ def without_adobe(data: bytes) -> bytes:
     """A CMYK JPEG without Adobe's marker; its inks are inverted, as Adobe's, all the same."""
     at = data.index(b"\xff\xee\x00\x0eAdobe")
     return data[:at] + data[at + 16 :]
+
+
+def heic(image: Image.Image, **options: Any) -> bytes:
+    """A picture as a HEIC; the container turns what `exif` says is turned, as a phone's does."""
+    output = BytesIO()
+    pillow_heif.from_pillow(image).save(output, quality=90, **options)
+    return output.getvalue()
 
 
 def ten_bit(image: Image.Image) -> bytes:
@@ -174,16 +184,40 @@ def test_a_phones_twelve_megapixels_become_upright(
     assert red == [corner]
 
 
-def test_metadata_is_dropped() -> None:
+def described() -> dict[str, bytes]:
+    """Pictures on their side, with all the metadata that their format has room for."""
+    side = PORTRAIT.transpose(Image.Transpose.ROTATE_90)
     exif = Image.Exif()
+    exif[ORIENTATION] = 6
     exif[MAKE] = "Secret camera"
     exif.get_ifd(GPS)[1] = "N"
-    data = encoded(PORTRAIT, exif=exif, comment=b"Secret comment") + b"Secret trailer"
+    xmp = b"<x>Secret history</x>"
+    notes = PngInfo()
+    notes.add_text("Comment", "Secret comment")
+    notes.add_itxt("XML:com.adobe.xmp", xmp.decode())
+    return {
+        "JPEG": encoded(side, exif=exif, xmp=xmp, comment=b"Secret comment") + b"Secret trailer",
+        "PNG": encoded(side, "PNG", exif=exif, pnginfo=notes),
+        "palette PNG": encoded(side.quantize(8), "PNG", exif=exif, pnginfo=notes),
+        "WebP": encoded(side, "WEBP", exif=exif, xmp=xmp),
+        "HEIC": heic(side, exif=exif.tobytes(), xmp=xmp),
+    }
 
-    stored = normalise_photo(data)
+
+DESCRIBED = described()
+
+
+@pytest.mark.parametrize("name", DESCRIBED)
+def test_metadata_turns_a_picture_and_is_dropped(name: str) -> None:
+    assert DESCRIBED[name].count(b"Secret") > 1
+
+    stored = normalise_photo(DESCRIBED[name])
 
     assert b"Secret" not in stored
-    assert clean(opened(stored))
+    photo = opened(stored)
+    assert clean(photo)
+    assert photo.size == (400, 600)
+    assert close(photo.getpixel((200, 100)), RED)
 
 
 @pytest.mark.parametrize(
@@ -200,12 +234,49 @@ def test_large_photos_are_made_smaller(size: tuple[int, int], stored: tuple[int,
     assert opened(normalise_photo(encoded(Image.new("RGB", size, "teal")))).size == stored
 
 
-def test_transparency_becomes_white() -> None:
-    image = Image.new("RGBA", (400, 400), (0, 0, 0, 0))
+HALF_CLEAR = two_tone("RGBA", (*RED, 255), (*BLUE, 128))
+PALETTE = two_tone("P", 0, 1)
+PALETTE.putpalette([*RED, *BLUE])
+PALE_BLUE, GREY, LIGHT_GREY = (142, 142, 227), (127, 127, 127), (200, 200, 200)
 
-    photo = opened(normalise_photo(encoded(image, "PNG")))
+SEE_THROUGH = {
+    "PNG": (encoded(HALF_CLEAR, "PNG"), RED, PALE_BLUE),
+    "palette PNG": (encoded(PALETTE, "PNG", transparency=b"\xff\x80"), RED, PALE_BLUE),
+    "PNG with a clear colour": (encoded(PORTRAIT, "PNG", transparency=BLUE), RED, WHITE),
+    "grey PNG": (encoded(two_tone("LA", (200, 255), (0, 128)), "PNG"), LIGHT_GREY, GREY),
+    "WebP": (encoded(HALF_CLEAR, "WEBP", quality=95), RED, PALE_BLUE),
+    "lossless WebP": (encoded(HALF_CLEAR, "WEBP", lossless=True), RED, PALE_BLUE),
+    "HEIC": (heic(HALF_CLEAR), RED, PALE_BLUE),
+}
 
-    assert close(photo.getpixel((200, 200)), (255, 255, 255))
+
+@pytest.mark.parametrize("name", SEE_THROUGH)
+def test_transparency_shows_white(name: str) -> None:
+    data, upper, lower = SEE_THROUGH[name]
+
+    photo = opened(normalise_photo(data))
+
+    assert (photo.format, photo.mode, photo.size) == ("JPEG", "RGB", (400, 600))
+    assert close(photo.getpixel((200, 100)), upper)
+    assert close(photo.getpixel((200, 500)), lower)
+
+
+NO_INK = encoded(two_tone("CMYK", (0, 0, 0, 0), (0, 0, 0, 255)), quality=95)
+
+BLACK_AND_WHITE = {
+    "1-bit PNG": encoded(two_tone("1", 1, 0), "PNG"),
+    "CMYK JPEG": NO_INK,
+    "CMYK JPEG without Adobe's marker": without_adobe(NO_INK),
+}
+
+
+@pytest.mark.parametrize("name", BLACK_AND_WHITE)
+def test_white_stays_white(name: str) -> None:
+    photo = opened(normalise_photo(BLACK_AND_WHITE[name]))
+
+    assert photo.mode == "RGB"
+    assert close(photo.getpixel((200, 100)), WHITE)
+    assert close(photo.getpixel((200, 500)), BLACK)
 
 
 GREYS = {
@@ -225,6 +296,34 @@ def test_grey_keeps_its_tones(name: str) -> None:
     assert clean(photo)
     assert close(photo.getpixel((200, 100)), (200, 200, 200))
     assert close(photo.getpixel((200, 500)), (50, 50, 50))
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    ("name", "file_name", "declared"),
+    [
+        ("10-bit HEIC", "IMG_0001.jpg", "image/jpeg"),  # as iPhones do
+        ("PNG", "me.heic", "image/heic"),
+        ("JPEG", "me.gif", "application/octet-stream"),
+    ],
+)
+def test_a_file_is_what_it_is_whatever_it_is_called(
+    name: str, file_name: str, declared: str, user: User, garment_id: str
+) -> None:
+    files = {"userImage": (file_name, PICTURES[name], declared)}
+    started = user.call("POST", "/api/try-on", files=files, data={"garmentId": garment_id})
+    assert started.status_code == 202, started.text
+    user.wait(started.json()["data"]["sessionId"])
+
+    [session] = user.call("GET", "/api/try-on/history").json()["data"]
+    stored = requests.get(session["original_user_image_url"], timeout=10)
+
+    assert stored.headers["Content-Type"] == "image/jpeg"
+    photo = opened(stored.content)
+    assert (photo.format, photo.mode, photo.size) == ("JPEG", "RGB", (400, 600))
+    assert clean(photo)
+    assert close(photo.getpixel((200, 100)), RED)
+    assert close(photo.getpixel((200, 500)), BLUE)
 
 
 BAD = {

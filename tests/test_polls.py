@@ -196,7 +196,7 @@ LOOKS = {
 
 
 @pytest.mark.parametrize("name", LOOKS)
-@pytest.mark.parametrize("origin", [None, "http://localhost:5173", "https://evil.example"])
+@pytest.mark.parametrize("origin", [None, "http://localhost:5173"])
 def test_the_short_way_answers_what_the_view_does(
     stack: Stack, user: User, statuses: StatusCache, redis: Redis, name: str, origin: str | None
 ) -> None:

@@ -67,8 +67,10 @@ def explaining(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack
             connection.execute(EXPLAIN)
             row = connection.execute("show data_directory").fetchone()
             assert row is not None
-        stack.end_process("supabase", signal.SIGTERM)
-        stack.start_again("supabase")
+        for name in ("worker", "web", "supabase"):  # and with them all connections from before
+            stack.end_process(name, signal.SIGTERM)
+        for name in ("supabase", "web", "worker"):
+            stack.start_again(name)
         yield stack, Path(row[0]).with_name("log")
     finally:
         stack.stop(remove=True)

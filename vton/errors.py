@@ -85,7 +85,8 @@ CATALOGUE: Mapping[str, Kind] = {
         retryable=True,
     ),
     "idempotency_key_invalid": Kind(
-        400, "The Idempotency-Key is not usable.", "Send 1 to 200 printable ASCII characters."
+        400, "The Idempotency-Key is not usable.",
+        "Send 1 to 200 printable ASCII characters, no comma.",
     ),
     "idempotency_in_progress": Kind(
         409, "The same request is still being worked on.", "Repeat it in a second.", retryable=True

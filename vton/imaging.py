@@ -51,8 +51,13 @@ WALL_SECONDS = 10
 REFUSED = 3
 """Exit status of a process that writes a Problem's code instead of a JPEG."""
 
+QUICK_MARKERS = frozenset((0xC0, 0xC1, 0xC2, 0xC4, 0xDA, 0xDB, 0xDD, *range(0xE0, 0xF0), 0xFE))
+"""What stands before the pixels of an ordinary JPEG. Others have no length, or hide something."""
+QUICK_HEAD_BYTES = 128 * 1024
+"""EXIF of 800 KB, tag behind tag, takes seconds to read."""
 QUICK_PROFILE_BYTES = 4096
-"""The colour profiles of cameras have 600 to 3200 bytes; a long one may be endless work."""
+"""The colour profiles of cameras have 600 to 3200 bytes; a long one may be endless work, and so
+may one with programs (`mpet`) in it, however short."""
 QUICK_CHUNKS = 5000
 """A PNG of 20 MB has 2500 chunks as libpng writes them; millions of empty ones can be had."""
 QUICK_SEGMENTS = 100
@@ -164,7 +169,9 @@ def _is_quick(data: bytes) -> bool:
         if at + 4 > len(data):
             return False
         start, marker, length = data[at], data[at + 1], int.from_bytes(data[at + 2 : at + 4])
-        if start != 0xFF or marker in (0x00, 0xFF) or length < 2 or at + 2 + length >= len(data):
+        if start != 0xFF or marker not in QUICK_MARKERS or length < 2 or at > QUICK_HEAD_BYTES:
+            return False
+        if at + 2 + length >= len(data):
             return False
         if marker == 0xE2:
             profile += length
@@ -174,11 +181,14 @@ def _is_quick(data: bytes) -> bool:
             width = int.from_bytes(data[at + 7 : at + 9])
         if profile > QUICK_PROFILE_BYTES:
             return False
+        if marker == 0xDA and b"mpet" in data[:at]:
+            return False
         if marker == 0xDA:
             scans = data.count(b"\xff\xda", at)
-            if frame == 0xC2:
-                return scans <= QUICK_SCANS and width * height <= QUICK_PIXELS
-            return frame != 0 and scans <= 4
+            if frame == 0xC2 or scans > 1:  # all of its coefficients are held in memory
+                most = QUICK_SCANS if frame == 0xC2 else 4
+                return scans <= most and width * height <= QUICK_PIXELS
+            return frame != 0
         at += 2 + length
     return False
 

@@ -44,6 +44,7 @@ KEY_HEADER = "Ocp-Apim-Subscription-Key"
 LEGACY_STATUS_PATH = "/kling-ai-polling/v1/getVirtualTryOnStatus"
 GARMENT_FIELDS = ("cloth_image", "image_tail")
 """The vendor's pages name the garment's field both ways; the other one is tried once."""
+MAX_URL = 2000
 CONNECT_SECONDS = 5.0
 SUBMIT_SECONDS = 20.0
 """How long a submit may last as a whole; a ticket counts on it (`run.TICKET_SECONDS`)."""
@@ -188,7 +189,7 @@ class Pixazo:
     def _status_url(self, body: Mapping[str, Any], request_id: str) -> str:
         """The vendor's polling URL where it may be given the key, else our own."""
         url = body.get("polling_url")
-        if isinstance(url, str) and self._may_have_key(url):
+        if isinstance(url, str) and len(url) <= MAX_URL and self._may_have_key(url):
             return url
         path = self._settings.status_path.replace("{request_id}", request_id)
         return self._settings.base_url + path

@@ -74,7 +74,8 @@ class SessionJobs:
         queued = dump(Look(Status.QUEUED, queued_at=time.time()))
         with _unavailable_when_away(), self._redis.pipeline() as pipeline:
             self._add(session_id, pipeline)
-            pipeline.set(status_key(user_id, session_id), queued, ex=UNFINISHED_SECONDS)
+            # Unless it was deleted meanwhile: its owner may see the row before its id is told.
+            pipeline.set(status_key(user_id, session_id), queued, nx=True, ex=UNFINISHED_SECONDS)
             pipeline.execute()
 
     def enqueue_again(self, session_id: str) -> None:

@@ -21,15 +21,19 @@ from vton.tryon.routes import status_answer
 from vton.tryon.service import TryOns
 from vton.web.auth import Tokens
 from vton.web.envelope import usable_request_id
+from vton.web.headers import HEADERS
 
 StartResponse = Callable[..., Any]
 Headers = list[tuple[str, str]]
 
 STATUS = re.compile(r"/api/try-on/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/status")
-OWN = frozenset(("ETag", "Retry-After", "Content-Length", "X-Request-ID"))
-"""Headers that each answer has for itself."""
+COMMON = frozenset((
+    *HEADERS, "Access-Control-Allow-Origin", "Access-Control-Expose-Headers", "Cache-Control",
+    "Content-Type", "Strict-Transport-Security", "Vary",
+))  # fmt: skip
+"""Headers that all answers to one origin have."""
 MAX_ORIGINS = 100
-"""For so many origins the common headers are kept: they are what a client sends."""
+"""For so many of the allowed origins the common headers are kept."""
 
 
 def init_app(app: Flask, tokens: Tokens, tryons: TryOns) -> None:
@@ -58,8 +62,10 @@ class Polls:
             return (body,)
 
         def noting(status: str, headers: Headers, exc_info: Any = None) -> Any:
-            if status.startswith("200 ") and len(self._common) < MAX_ORIGINS:
-                self._common[asker] = [(k, v) for k, v in headers if k not in OWN]
+            common = [(k, v) for k, v in headers if k in COMMON]
+            known = asker[0] is None or any(k == "Access-Control-Allow-Origin" for k, _ in common)
+            if status.startswith("200 ") and known and len(self._common) < MAX_ORIGINS:
+                self._common[asker] = common
             return start_response(status, headers, exc_info)
 
         return self._app(environ, noting)  # type: ignore[no-any-return]

@@ -37,7 +37,7 @@ IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
     "description": "Any text of the client's own: with the same key, a try-on starts only once.",
-    "schema": {"type": "string", "pattern": "^[!-~]{1,200}$"},
+    "schema": {"type": "string", "pattern": "^[!-+\\--~]{1,200}$"},
 }
 IF_NONE_MATCH = {
     "name": "If-None-Match",
@@ -194,7 +194,8 @@ def _idempotency_key() -> str | None:
     keys = request.headers.getlist("Idempotency-Key")
     if not keys:
         return None
-    if len(keys) > 1 or not re.fullmatch(r"[\x21-\x7e]{1,200}", keys[0]):
+    # WSGI joins repeated headers with a comma.
+    if not re.fullmatch(r"[\x21-\x2b\x2d-\x7e]{1,200}", keys[0]):
         raise Problem("idempotency_key_invalid")
     return keys[0]
 

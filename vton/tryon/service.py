@@ -167,6 +167,9 @@ class TryOns:
         """Row, photo, job; undone if one of them fails, or may have failed."""
         try:
             earlier = self._create_row(new)
+            if earlier is not None and self._sessions.find(earlier, new.user_id) is None:
+                # Deleted by its user; or undone just now, and its key is free again.
+                earlier = self._create_row(new)
         except Unavailable:
             self._undo(new, [])
             raise

@@ -6,6 +6,8 @@ They hold for every answer that has not set its own: a page sets its own
 
 from flask import Flask, Response, request
 
+from vton.errors import Problem
+
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",  # does not concern what CORS lets through
@@ -14,13 +16,21 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
+MAX_ASKED = 1000
 TRANSPORT_SECURITY = "max-age=31536000"
 """A year of https for this host alone: others may share its domain (herokuapp.com)."""
 
 
 def init_app(app: Flask) -> None:
     """Add the headers to every answer."""
+    app.before_request(_refuse_long_preflight)
     app.after_request(_protect)
+
+
+def _refuse_long_preflight() -> None:
+    """What is asked for is compared with each pattern, name by name."""
+    if len(request.headers.get("Access-Control-Request-Headers", "")) > MAX_ASKED:
+        raise Problem("headers_too_large")
 
 
 def _protect(response: Response) -> Response:

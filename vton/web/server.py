@@ -8,6 +8,7 @@ answers have no CORS headers.
 import json
 import logging
 import time
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
@@ -48,7 +49,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         A client that is cut off while it sends does not see why it was refused.
         """
         left = MAX_UNREAD_BYTES
-        with self.timeout_ctx():
+        with self.timeout_ctx(), suppress(Exception):  # the answer has been sent
             while left > 0:
                 data = body.read(READ_BYTES)
                 if not data:
