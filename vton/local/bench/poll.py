@@ -27,10 +27,10 @@ def measure() -> Section:
         bench.enqueue(session_ids)
         time.sleep(NEW_REDIS_SECONDS)
         polls = [request(f"/api/try-on/{one}/status", bench.token) for one in session_ids]
-        ask(bench.stack.ports.web, polls, 4, WARM_SECONDS)
+        ask(bench.stack.ports.web, polls, SESSIONS, WARM_SECONDS)
         with bench.server("vton.local.bench.yardsticks:constant()") as port:
             constant = _loads(port, [request("/")])
-        ask(bench.stack.ports.web, polls, 4, WARM_SECONDS)
+        ask(bench.stack.ports.web, polls, SESSIONS, WARM_SECONDS)
         bench.change_gateway(latency=0)
         ours = _loads(bench.stack.ports.web, polls)
         calls = bench.gateway_calls()

@@ -1,6 +1,7 @@
 """A stack of its own for a bench, and what benches do with it."""
 
 import io
+import itertools
 import os
 import shlex
 import tempfile
@@ -42,6 +43,7 @@ class Bench:
         environ |= {"PYTHON_DOTENV_DISABLED": "1", "LOG_LEVEL": "WARNING", **NO_LIMITS, **settings}
         data = Path(tempfile.mkdtemp(prefix="vton-bench-"))
         self.provider_seconds = provider_seconds
+        self._milliseconds = itertools.count(time.time_ns() // 1_000_000)
         self.stack = Stack(
             environ, data, free_ports(), simulator_delay=provider_seconds, quiet=True
         )
@@ -64,10 +66,9 @@ class Bench:
 
     def make(self, count: int) -> list[str]:
         """Make queued sessions with their photos, and no jobs."""
-        begin = time.time_ns() // 1_000_000
 
-        def one(number: int) -> str:
-            session_id, path = str(uuid4()), photo_path(self.user_id, begin + number)
+        def one(_number: int) -> str:
+            session_id, path = str(uuid4()), photo_path(self.user_id, next(self._milliseconds))
             tryons = self.services.tryons
             new = NewSession(session_id, self.user_id, self.garment_id, path, None, "")
             tryons._sessions.create(new, Limits(0, 0, 0, 0))
