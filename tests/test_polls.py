@@ -12,6 +12,7 @@ from flask import request
 from redis import Redis
 
 from config import Config
+from vton.adapters.cache import Cache
 from vton.adapters.pictures import KEPT_SECONDS, SIGNED_SECONDS, Bucket, _dump
 from vton.adapters.queue import LEAD_KEY, NEW_EPOCH_KEY
 from vton.adapters.status import (
@@ -55,7 +56,8 @@ def statuses(stack: Stack, redis: Redis) -> StatusCache:
     """What the service's processes write to."""
     config = Config.from_env(stack.child_environ)
     supabase = connect_supabase(config.supabase_url, config.supabase_service_role_key, 1)
-    return StatusCache(redis, Bucket(supabase, config.storage_bucket, redis))
+    cache = Cache(redis)
+    return StatusCache(cache, Bucket(supabase, config.storage_bucket, cache))
 
 
 @pytest.fixture

@@ -181,9 +181,9 @@ def _is_quick(data: bytes) -> bool:
             width = int.from_bytes(data[at + 7 : at + 9])
         if profile > QUICK_PROFILE_BYTES:
             return False
-        if marker == 0xDA and b"mpet" in data[:at]:
-            return False
         if marker == 0xDA:
+            if b"mpet" in data[:at]:
+                return False
             scans = data.count(b"\xff\xda", at)
             if frame == 0xC2 or scans > 1:  # all of its coefficients are held in memory
                 most = QUICK_SCANS if frame == 0xC2 else 4

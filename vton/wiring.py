@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 
 from config import Config
 from vton.adapters.breaker import RedisBreaker
+from vton.adapters.cache import Cache
 from vton.adapters.download import Downloads, is_loopback
 from vton.adapters.pace import Pace
 from vton.adapters.pictures import Bucket
@@ -56,9 +57,10 @@ def connect(config: Config, redis_connections: int = WEB_REDIS_CONNECTIONS) -> S
     )
     sessions, books = SessionRows(supabase), SubmitBooks(supabase)
     garment_rows = GarmentRows(supabase)
-    pictures = Bucket(supabase, config.storage_bucket, redis)
+    cache = Cache(redis)
+    pictures = Bucket(supabase, config.storage_bucket, cache)
     jobs, breaker = SessionJobs(redis), RedisBreaker(redis)
-    statuses = StatusCache(redis, pictures)
+    statuses = StatusCache(cache, pictures)
     pace = Pace(config.pixazo_polls_per_second, stopping)
     provider = Pixazo(
         _pixazo_settings(config),

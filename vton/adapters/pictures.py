@@ -27,10 +27,10 @@ KEPT_SECONDS = SIGNED_SECONDS // 2
 class Bucket:
     """Implements `vton.tryon.ports.Pictures`. Signed URLs are kept in Redis for half their life."""
 
-    def __init__(self, client: Client, bucket: str, redis: Redis) -> None:
+    def __init__(self, client: Client, bucket: str, cache: Cache) -> None:
         self._client = client
         self._name = bucket
-        self._cache = Cache(redis)
+        self._cache = cache
         self._prefix = f"vton:signed:{_digest(f'{client.supabase_url}/{bucket}')}:"
 
     def key(self, path: str) -> str:

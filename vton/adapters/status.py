@@ -58,10 +58,9 @@ def dump(look: Look) -> bytes:
 class StatusCache:
     """Implements `vton.tryon.ports.Statuses`."""
 
-    def __init__(self, redis: Redis, pictures: Bucket) -> None:
-        self._cache = Cache(redis)
+    def __init__(self, cache: Cache, pictures: Bucket) -> None:
+        self._cache = cache
         self._pictures = pictures
-        self._advance = redis.register_script(_ADVANCE)
 
     def find(self, user_id: str, session_id: str) -> Kept:
         keys = [
@@ -113,7 +112,7 @@ class StatusCache:
 
     def _write(self, user_id: str, session_id: str, entry: bytes, seconds: int) -> None:
         key = status_key(user_id, session_id)
-        self._cache.insist(lambda redis: self._advance([key], [entry, seconds], redis), None)
+        self._cache.insist(lambda redis: redis.eval(_ADVANCE, 1, key, entry, seconds), None)
 
 
 def _load(entry: bytes) -> Look | None:
