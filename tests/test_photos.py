@@ -36,13 +36,14 @@ def two_tone(mode: str, first: object, second: object) -> Image.Image:
     return image
 
 
+def chunk(kind: bytes, data: bytes) -> bytes:
+    """A chunk of a PNG."""
+    check = struct.pack(">I", zlib.crc32(kind + data))
+    return struct.pack(">I", len(data)) + kind + data + check
+
+
 def interlaced(image: Image.Image) -> bytes:
     """An RGB picture as a PNG in the seven passes of Adam7, which Pillow can only read."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        check = struct.pack(">I", zlib.crc32(kind + data))
-        return struct.pack(">I", len(data)) + kind + data + check
-
     width, height = image.size
     pixels, passes = image.tobytes(), b""
     for left, top, across, down in [
@@ -395,6 +396,54 @@ def pixel_bytes(png: bytes) -> bytes:
     """The compressed pixels of a PNG."""
     start = png.index(b"IDAT")
     return png[start : png.rindex(b"IEND") - 8]
+
+
+KINDS = {
+    "RGB": encoded(PORTRAIT, "PNG"),
+    "transparent": encoded(PORTRAIT.convert("RGBA"), "PNG"),
+    "grey": encoded(PORTRAIT.convert("L"), "PNG"),
+    "16 bits": encoded(PORTRAIT.convert("I;16"), "PNG"),
+    "palette": encoded(PORTRAIT.quantize(16), "PNG"),
+    "interlaced": interlaced(PORTRAIT),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_png_result_is_taken_if_its_pixels_are_whole(name: str) -> None:
+    png = KINDS[name]
+    pixels = png.index(b"IDAT")
+
+    assert opened(verify_result(png)).tobytes() == opened(png).tobytes()
+    for at in (20, pixels + 20, (pixels + len(png)) // 2, len(png) - 20):
+        with pytest.raises(Problem):
+            verify_result(png[:at] + bytes([png[at] ^ 1]) + png[at + 1 :])
+        with pytest.raises(Problem):
+            verify_result(png[:at] + png[-12:])
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [
+        ("fewer rows", [b"\0" + bytes(900)] * 399),
+        ("more rows", [b"\0" + bytes(900)] * 401),
+        ("no filter that there is", [b"\0" + bytes(900)] * 399 + [b"\5" + bytes(900)]),
+    ],
+)
+def test_a_png_result_whose_pixels_are_not_those_it_says_is_refused(
+    name: str, rows: list[bytes]
+) -> None:
+    header = struct.pack(">IIBBBBB", 300, 400, 8, 2, 0, 0, 0)
+    whole = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"".join(rows)))
+
+    with pytest.raises(Problem):
+        verify_result(b"\x89PNG\r\n\x1a\n" + whole + chunk(b"IEND", b""))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 64), (3, 65), (200, 129)])
+def test_a_result_that_is_no_png_becomes_one_pixel_for_pixel(size: tuple[int, int]) -> None:
+    picture = encoded(Image.effect_noise(size, 90).convert("RGB"), "WEBP", lossless=True)
+
+    assert opened(verify_result(picture)).tobytes() == opened(picture).convert("RGB").tobytes()
 
 
 @pytest.mark.parametrize("data", [b"", b"<html>", PICTURES["PNG"][:-500], PICTURES["JPEG"][:900]])

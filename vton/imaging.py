@@ -23,8 +23,9 @@ from pathlib import Path
 import pillow_heif
 from PIL import Image, ImageCms, ImageFile, ImageOps
 
+from vton import png
 from vton.errors import Problem, Unavailable
-from vton.provenance import SIGNATURE, chunks, mark_png
+from vton.provenance import mark_png
 
 MAX_BYTES = 10 * 1024 * 1024
 """The largest photo, in bytes: the provider's own limit."""
@@ -202,7 +203,7 @@ def _child_environ() -> dict[str, str]:
 def _is_quick_result(data: bytes) -> bool:
     """Whether a result is a PNG or an ordinary JPEG, of ordinary size."""
     try:
-        if data.startswith(SIGNATURE) and any(islice(chunks(data), QUICK_CHUNKS, None)):
+        if data.startswith(png.SIGNATURE) and any(islice(png.chunks(data), QUICK_CHUNKS, None)):
             return False
         with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
             ordinary = image.format == "PNG" or _is_quick(data)
@@ -245,12 +246,11 @@ def _result_to_png(data: bytes) -> bytes:
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _check_pixels(image)
-            image.load()
-            if image.format == "PNG":
-                return mark_png(data)
-            output = io.BytesIO()
-            image.convert("RGB").save(output, "PNG", compress_level=1)
-            return mark_png(output.getvalue())
+            if image.format != "PNG":
+                return mark_png(png.encode(image.convert("RGB")))
+            if not png.check_pixels(data):
+                image.load()
+            return mark_png(data)
     except Problem:
         raise
     except Exception:

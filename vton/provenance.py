@@ -4,11 +4,8 @@
 elements made by a trained model (https://cv.iptc.org/newscodes/digitalsourcetype/).
 """
 
-import struct
-import zlib
-from collections.abc import Iterator
+from vton.png import SIGNATURE, chunk, chunks
 
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 XMP = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF
@@ -30,34 +27,9 @@ def mark_png(png: bytes) -> bytes:
     What stands behind the picture's end goes, too. Raises ValueError if `png` is no whole PNG.
     """
     parts = [SIGNATURE]
-    for kind, chunk in chunks(png):
+    for kind, whole in chunks(png):
         if kind in _PICTURE_CHUNKS:
-            parts.append(chunk)
+            parts.append(whole)
         if kind == b"IHDR":
-            parts.append(_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP.encode()))
+            parts.append(chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP.encode()))
     return b"".join(parts)
-
-
-def chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Each chunk's type, and the whole chunk, to the end of the picture.
-
-    Raises ValueError on the way if `png` is no whole PNG.
-    """
-    if not png.startswith(SIGNATURE):
-        raise ValueError("not a PNG")
-    at, kind = len(SIGNATURE), b""
-    while kind != b"IEND":
-        head = png[at : at + 8]
-        if len(head) < 8:
-            raise ValueError("the PNG has no end")
-        length, kind = struct.unpack(">I4s", head)
-        chunk = png[at : at + 12 + length]
-        if len(chunk) < 12 + length:
-            raise ValueError("the PNG is cut short")
-        yield kind, chunk
-        at += 12 + length
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    check = zlib.crc32(kind + data)
-    return struct.pack(">I4s", len(data), kind) + data + struct.pack(">I", check)

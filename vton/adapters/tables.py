@@ -96,9 +96,8 @@ class SessionRows:
         return _first(_rows(query))
 
     def claim(self, session_id: str) -> Session | None:
-        if not self._update(session_id, {"status": Status.PROCESSING}):
-            return None
-        return _first(_rows(self._table().select(_SESSION).eq("id", session_id)))
+        query = self._unfinished_of(session_id, {"status": Status.PROCESSING})
+        return _first(_rows(query.select(_SESSION)))
 
     def succeed(self, session_id: str, result: str) -> bool:
         return self._update(session_id, {"status": Status.SUCCESS, "result_image_url": result})
@@ -155,8 +154,10 @@ class SessionRows:
 
     def _update(self, session_id: str, change: Mapping[str, object]) -> bool:
         """Change an unfinished session; False if there is none of that id."""
-        query = self._table().update(change).eq("id", session_id).in_("status", _UNFINISHED)
-        return bool(_rows(query))
+        return bool(_rows(self._unfinished_of(session_id, change)))
+
+    def _unfinished_of(self, session_id: str, change: Mapping[str, object]) -> Any:
+        return self._table().update(change).eq("id", session_id).in_("status", _UNFINISHED)
 
 
 class SubmitBooks:

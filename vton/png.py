@@ -1,0 +1,101 @@
+"""PNG: what results are stored as, read and written with the least work.
+
+By the PNG specification, third edition (https://www.w3.org/TR/png-3/). Deflate is done by isal,
+which takes a fifth of the time that it takes zlib.
+"""
+
+import struct
+from collections.abc import Iterator
+
+from isal import isal_zlib
+from PIL import Image, ImageChops
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+BAND_ROWS = 64
+"""So many rows at a time are encoded: a whole picture would be in memory four times."""
+LEVEL = 1
+"""isal's effort, of 0 to 3. For photos 2 and 3 take a quarter longer and save one per cent."""
+
+_CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
+"""Bytes of a pixel of 8 bits, by colour type: all but those with a palette."""
+_RGB = 2
+_UP = b"\2"
+"""The filter that a row begins with whose bytes are differences from those above."""
+_LAST_FILTER = 4
+
+
+def chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Each chunk's type, and the whole chunk, to the end of the picture.
+
+    Raises ValueError on the way if `png` is no whole PNG.
+    """
+    if not png.startswith(SIGNATURE):
+        raise ValueError("not a PNG")
+    at, kind = len(SIGNATURE), b""
+    while kind != b"IEND":
+        head = png[at : at + 8]
+        if len(head) < 8:
+            raise ValueError("the PNG has no end")
+        length, kind = struct.unpack(">I4s", head)
+        chunk = png[at : at + 12 + length]
+        if len(chunk) < 12 + length:
+            raise ValueError("the PNG is cut short")
+        yield kind, chunk
+        at += 12 + length
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    """Return a whole chunk."""
+    check = isal_zlib.crc32(kind + data)
+    return struct.pack(">I4s", len(data), kind) + data + struct.pack(">I", check)
+
+
+def check_pixels(png: bytes) -> bool:
+    """Whether all pixels of a PNG are there, found out without making a picture of them.
+
+    That takes a third of decoding. False where a picture is not of the usual kind (8 bits, no
+    palette, not interlaced), so that only a decoder can tell. Raises ValueError, or isal's error,
+    if something is missing or damaged.
+    """
+    usual, line, height, packed = False, 0, 0, []
+    for kind, whole in chunks(png):
+        if kind == b"IHDR":
+            width, height, depth, colour, _, _, interlace = struct.unpack(">IIBBBBB", whole[8:-4])
+            line = 1 + width * _CHANNELS.get(colour, 0)
+            usual = depth == 8 and colour in _CHANNELS and not interlace
+        if kind in (b"IHDR", b"IDAT") and isal_zlib.crc32(whole[4:-4]) != _number(whole[-4:]):
+            raise ValueError("the PNG is damaged")
+        if kind == b"IDAT":
+            packed.append(whole[8:-4])
+    if not usual:
+        return False
+    inflate = isal_zlib.decompressobj()
+    lines = inflate.decompress(b"".join(packed), line * height + 1)
+    if not inflate.eof or len(lines) != line * height or max(lines[::line]) > _LAST_FILTER:
+        raise ValueError("the PNG's pixels are not all there")
+    return True
+
+
+def encode(image: Image.Image) -> bytes:
+    """Return an RGB picture as a PNG.
+
+    Each row is stored as its difference from the one above. Pillow tries all five filters for
+    each row: it takes five times as long, and photos come out no smaller.
+    """
+    width, height = image.size
+    deflate = isal_zlib.compressobj(LEVEL)
+    packed = []
+    for top in range(0, height, BAND_ROWS):
+        bottom = min(height, top + BAND_ROWS)
+        band = image.crop((0, top, width, bottom))
+        above = image.crop((0, top - 1, width, bottom - 1))  # black above the first row
+        rows = memoryview(ImageChops.subtract_modulo(band, above).tobytes())
+        lines = [rows[start : start + 3 * width] for start in range(0, len(rows), 3 * width)]
+        packed.append(deflate.compress(_UP + _UP.join(lines)))
+    header = struct.pack(">IIBBBBB", width, height, 8, _RGB, 0, 0, 0)
+    pixels = b"".join(packed) + deflate.flush()
+    return SIGNATURE + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+def _number(data: bytes) -> int:
+    return int.from_bytes(data)
