@@ -247,7 +247,8 @@ def _result_to_png(data: bytes) -> bytes:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _check_pixels(image)
             if image.format != "PNG":
-                return mark_png(png.encode(image.convert("RGB")))
+                plain = image if image.mode == "RGB" else image.convert("RGB")  # else a copy
+                return mark_png(png.encode(plain))
             if not png.check_pixels(data):
                 image.load()
             return mark_png(data)

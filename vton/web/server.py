@@ -14,6 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
+from gunicorn.http.unreader import SocketUnreader
 from gunicorn.util import write_nonblock
 from gunicorn.workers.ggevent import GeventWorker
 
@@ -24,6 +25,10 @@ from vton.web.uploads import PAUSE_SECONDS, READ_BYTES
 
 MAX_UNREAD_BYTES = 11 * 1024 * 1024
 """So much of a body that was refused is read and thrown away."""
+
+# gunicorn takes up to a megabyte at once and then, for each piece that is read of it, moves the
+# rest three times: 13 ms of CPU for a photo of 3 MB.
+SocketUnreader.max_body_chunk = READ_BYTES
 
 logger = logging.getLogger(__name__)
 

@@ -7,6 +7,7 @@ from typing import Any
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
+from gunicorn.http.unreader import SocketUnreader
 
 from vton.local.gateway.app import create_app
 from vton.local.gateway.database import Database
@@ -15,6 +16,9 @@ from vton.local.gateway.services import Gateway
 
 THREADS = 200
 """Requests served at once. As many threads of a worker may be calling at the same time."""
+
+READ_BYTES = 64 * 1024
+"""Werkzeug's pieces; of larger ones gunicorn moves what is left for each piece it hands on."""
 
 
 class QuickArbiter(Arbiter):  # type: ignore[misc] # gunicorn has no types
@@ -32,6 +36,7 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         super().__init__()
 
     def load_config(self) -> None:
+        SocketUnreader.max_body_chunk = READ_BYTES
         settings: dict[str, Any] = {
             "bind": f"127.0.0.1:{self._options.port}",
             "worker_class": "gthread",

@@ -10,10 +10,17 @@ import time
 
 import requests
 from PIL import Image
+from requests.adapters import HTTPAdapter
 
 MAX_BYTES = 10_000_000  # documented: "not exceeding 10MB"
 MIN_SIDE = 300  # documented: "width and height not less than 300px"
 MAX_PIXELS = 60_000_000  # not documented; keeps the simulator's own memory in bounds
+
+
+_session = requests.Session()  # keeps connections: one for each picture costs more than it does
+_session.trust_env = False
+for _scheme in ("http://", "https://"):
+    _session.mount(_scheme, HTTPAdapter(pool_maxsize=32, max_retries=1))
 
 
 class IntakeError(Exception):
@@ -51,7 +58,7 @@ def _fetch(name: str, url: str, seconds: float = 10.0) -> bytes:
     limit = time.monotonic() + seconds
     content = bytearray()
     try:
-        with requests.get(url, stream=True, timeout=(3, 5)) as reply:
+        with _session.get(url, stream=True, timeout=(3, 5)) as reply:
             reply.raise_for_status()
             for chunk in reply.iter_content(65_536):
                 content += chunk
