@@ -4,9 +4,10 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 from redis import Redis
+from redis.connection import AbstractConnection
 from redis.exceptions import RedisError
 
 logger = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ class _Read:
         self.keys = keys
         self.values: Sequence[bytes | None] | None = None
         self.error: RedisError | None = None
-        self.woken = threading.Event()
+        self.woken: threading.Event | None = None
 
 
 class _SharedReads:
@@ -64,8 +65,8 @@ class _SharedReads:
     """
 
     def __init__(self, redis: Redis) -> None:
-        self._pool = redis
-        self._alone: Redis | None = None
+        self._pool = redis.connection_pool
+        self._connection: AbstractConnection | None = None
         self._lock = threading.Lock()
         self._busy = False
         self._waiting: list[_Read] = []
@@ -75,8 +76,10 @@ class _SharedReads:
         mine = _Read(keys)
         with self._lock:
             self._waiting.append(mine)
-            first, self._busy = not self._busy, True
-        if not first:
+            if self._busy:
+                mine.woken = threading.Event()
+            self._busy = True
+        if mine.woken:
             mine.woken.wait()
         if mine.values is None and mine.error is None:
             self._read_for_all()
@@ -84,21 +87,30 @@ class _SharedReads:
             raise mine.error
         return cast(Sequence[bytes | None], mine.values)
 
-    def _connection(self) -> Redis:
-        """A connection of its own: one of the pool is looked at anew each time it is taken."""
-        if self._alone is None:
-            pool = self._pool.connection_pool
-            self._alone = Redis(connection_pool=pool, single_connection_client=True)
-        return self._alone
+    def _ask(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Ask on a connection of its own, without what a client does for each command.
+
+        Alone a poll is a fifth faster so; a connection breaks itself off when it fails.
+        """
+        connection = self._connection = self._connection or self._pool.get_connection()
+
+        def ask() -> list[bytes | None]:
+            connection.send_command("MGET", *keys)  # type: ignore[no-untyped-call]
+            return cast(list[bytes | None], connection.read_response())
+
+        def break_off(_error: Exception) -> None:
+            connection.disconnect()  # type: ignore[no-untyped-call]
+
+        return connection.retry.call_with_retry(ask, break_off)
 
     def _read_for_all(self) -> None:
         with self._lock:
             together, self._waiting = self._waiting, []
         keys = [key for one in together for key in one.keys]
         error: RedisError | None = RedisError("the read was broken off")
-        values: list[Any] = []
+        values: list[bytes | None] = []
         try:
-            values = cast(list[Any], self._connection().mget(keys))
+            values = self._ask(keys)
             error = None
         except RedisError as fault:
             error = fault
@@ -110,6 +122,8 @@ class _SharedReads:
             for one in together:
                 one.error, one.values = error, values[start : start + len(one.keys)]
                 start += len(one.keys)
-                one.woken.set()
+                if one.woken:
+                    one.woken.set()
             for one in following:
-                one.woken.set()
+                if one.woken:
+                    one.woken.set()

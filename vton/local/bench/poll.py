@@ -39,7 +39,7 @@ def measure() -> Section:
             Row(
                 f"polls a second, {count} connections", _told(load),
                 f"constant view: {_told(constant[count])}", load.rate / constant[count].rate,
-                "0.60" if count == 32 else "",
+                "0.60 or more",
             )
             for count, load in ours.items()
         ]  # fmt: skip
@@ -49,7 +49,7 @@ def measure() -> Section:
         )  # fmt: skip
         rows.append(
             Row("against the specification's stack, 32", f"{ours[32].rate:.0f}/s",
-                f"{SPECIFICATIONS_STACK}/s", ours[32].rate / SPECIFICATIONS_STACK, "2.00")
+                f"{SPECIFICATIONS_STACK}/s", ours[32].rate / SPECIFICATIONS_STACK, "2.00 or more")
         )  # fmt: skip
         looked = sum(n for what, n in calls.items() if what.startswith("GET rest try_on_history"))
         polled = sum(sum(load.statuses.values()) for load in ours.values())

@@ -96,7 +96,7 @@ class Bench:
                 [session_ids],
             ):
                 ended.setdefault(session_id, time.monotonic() - began)
-            time.sleep(0.02)
+            time.sleep(0.05)
         return ended
 
     @contextmanager
@@ -109,6 +109,7 @@ class Bench:
         command = shlex.split(f"gunicorn {application} -c gunicorn.conf.py")
         try:
             processes.wait_until_listening(processes.start("server", command, environ), port)
+            requests.get(f"http://127.0.0.1:{port}/", timeout=10)  # gunicorn listens too early
             yield port
         finally:
             processes.stop(["server"], 5)
