@@ -9,6 +9,7 @@ import json
 import statistics
 from collections.abc import Collection
 
+import orjson
 from redis import Redis
 
 from vton.adapters.cache import Cache
@@ -103,7 +104,7 @@ class StatusCache:
                 pipeline.ltrim(SAMPLES_KEY, 0, SAMPLES - 1)
                 pipeline.expire(SAMPLES_KEY, TYPICAL_SECONDS)
                 pipeline.lrange(SAMPLES_KEY, 0, -1)
-                samples = [json.loads(sample) for sample in pipeline.execute()[-1]]
+                samples = orjson.loads(b"[%b]" % b",".join(pipeline.execute()[-1]))
             if len(samples) >= MIN_SAMPLES:
                 medians = [statistics.median(column) for column in zip(*samples, strict=True)]
                 redis.set(TYPICAL_KEY, json.dumps(medians), ex=TYPICAL_SECONDS)
