@@ -15,7 +15,8 @@ test: .venv/installed
 	.venv/bin/python -m pytest -m "not thorough"
 
 # Many cases of one thing: hostile photos, the API against its own document, the gateway against
-# the real PostgREST, a generated client, secrets in logs and Redis, slow uploads.
+# the real PostgREST, a generated client, secrets in logs and Redis, slow uploads; and what kills
+# the local PostgreSQL.
 thorough: .venv/installed
 	.venv/bin/python -m pytest -m thorough
 

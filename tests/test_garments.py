@@ -108,6 +108,7 @@ def test_importing_again_changes_what_changed_and_adds_nothing(
     database.execute("delete from garments where name = 'Navy jacket'")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("files", "message"),
     [

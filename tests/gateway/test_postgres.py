@@ -15,6 +15,8 @@ import pytest
 
 from vton.local import postgres
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture
 def data() -> Iterator[Path]:
