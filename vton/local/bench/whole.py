@@ -35,7 +35,7 @@ def measure() -> Section:
             few = few or {"accepts": accepts, "polls": polls, "minute": minute}
             rows += [
                 Row(f"{count} frontends for {seconds:g} s: errors", f"{len(seen['errors'])}",
-                    "", None, "none"),
+                    "; ".join(sorted({*seen["errors"]}))[:300], None, "none"),
                 Row(f"{count}: polls, p50 and p99",
                     f"{percentile(seen['polls'], 0.5) * 1000:.0f} ms, {polls:.0f} ms",
                     f"of {STEPS[0][0]}: {few['polls']:.0f} ms", polls / few["polls"]),
@@ -55,13 +55,13 @@ def measure() -> Section:
     return Section("The whole", about, rows)
 
 
-def _have(bench: Bench, count: int, seconds: float) -> dict[str, list[float]]:
+def _have(bench: Bench, count: int, seconds: float) -> dict[str, list[Any]]:
     order = [bench.stack.ports.web, bench.token, bench.garment_id, count, seconds]
     done = subprocess.run(
         [sys.executable, "-m", __name__, json.dumps(order)],
         stdout=subprocess.PIPE, text=True, check=True,
     )  # fmt: skip
-    seen: dict[str, list[float]] = json.loads(done.stdout)
+    seen: dict[str, list[Any]] = json.loads(done.stdout)
     return seen
 
 
