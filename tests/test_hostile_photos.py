@@ -478,6 +478,23 @@ def test_one_user_has_one_slow_photo_at_a_time() -> None:
     assert outcomes == {"done": 2, "rate_limited": 1}
 
 
+def test_who_sent_a_photo_that_had_to_be_ended_waits_a_minute() -> None:
+    photo = as_bytes(Image.new("RGB", (6000, 6000), "teal"), "JPEG", progressive=True)
+    scan = photo[photo.rindex(b"\xff\xda") : -2]
+    heavy = photo[:-2] + scan * 3000 + photo[-2:]
+
+    with pytest.raises(Problem) as ended:
+        normalise_photo(heavy, "somebody")
+    with pytest.raises(Problem) as refused:
+        normalise_photo(as_bytes(SMALL, "PNG"), "somebody")
+
+    assert ended.value.code == UNREADABLE
+    assert refused.value.code == "rate_limited"
+    assert 50 < (refused.value.retry_after or 0) <= 60
+    assert normalise_photo(as_bytes(SMALL, "PNG"), "somebody else")
+    assert normalise_photo(PLAIN, "somebody")
+
+
 def test_a_huge_webp_is_refused() -> None:
     with pytest.raises(Problem, match="photo_"):
         normalise_photo(vp8x(16_000, 16_000))

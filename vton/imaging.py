@@ -9,11 +9,13 @@ and a result of ordinary size.
 """
 
 import io
+import math
 import os
 import resource
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -49,6 +51,8 @@ MEMORY_BYTES = 1024**3
 """Address space of a process that decodes; the worst photo fills 340 MB (progressive CMYK)."""
 WALL_SECONDS = 10
 """For waiting until it may begin, and for decoding; Heroku ends a request after 30."""
+REFUSED_SECONDS = 60
+"""How long no photo that may be long is taken of somebody whose last one had to be ended."""
 REFUSED = 3
 """Exit status of a process that writes a Problem's code instead of a JPEG."""
 
@@ -75,6 +79,9 @@ _decoding = threading.BoundedSemaphore(min(2, os.cpu_count() or 1))
 _places = threading.BoundedSemaphore(6)
 """For those that are decoded and those that wait for it, each with its bytes in memory."""
 _owners: set[str | None] = set()
+"""Whose photos are being decoded that may be long."""
+_refused_until: dict[str, float] = {}
+"""Until when (`time.monotonic`) no such photo is taken of whom, since the last one was ended."""
 
 # The limit is ours and is checked on the header, before anything is decoded.
 Image.MAX_IMAGE_PIXELS = None
@@ -92,7 +99,7 @@ def normalise_photo(data: bytes, owner: str | None = None) -> bytes:
     `photo_too_large`, `photo_unsupported`, `photo_unreadable`, `photo_too_small` or
     `photo_too_many_pixels`, Unavailable when too many others wait to be decoded, and
     `rate_limited` when a photo of the same `owner` (a user's id) is being decoded that may be
-    long: else one user could keep everybody else waiting.
+    long, or had to be ended a moment ago: else one user could keep everybody else waiting.
     """
     if len(data) > MAX_BYTES:
         raise Problem("photo_too_large")
@@ -127,8 +134,9 @@ def verify_result(data: bytes) -> bytes:
 
 def _in_child(kind: str, data: bytes, owner: str | None = None) -> bytes:
     """Have a picture of that kind (of `_CONVERSIONS`) converted within time and memory."""
-    if owner in _owners:
-        raise Problem("rate_limited", retry_after=1)
+    left = _refused_until.get(owner, 0.0) - time.monotonic() if owner else 0.0
+    if owner in _owners or left > 0:
+        raise Problem("rate_limited", retry_after=max(1, math.ceil(left)))
     if not _places.acquire(blocking=False):
         raise Unavailable
     if owner:
@@ -155,8 +163,18 @@ def _in_child(kind: str, data: bytes, owner: str | None = None) -> bytes:
     if child.returncode == REFUSED:
         raise Problem(child.stdout.decode())
     if child.returncode != 0:  # killed for its time or memory, or crashed
+        if owner:
+            _refuse_for_a_while(owner)
         raise Problem("photo_unreadable")
     return child.stdout
+
+
+def _refuse_for_a_while(owner: str) -> None:
+    """Else a few accounts with such photos could keep all others' waiting, one after another."""
+    now = time.monotonic()
+    for other in [other for other, until in list(_refused_until.items()) if until < now]:
+        _refused_until.pop(other, None)
+    _refused_until[owner] = now + REFUSED_SECONDS
 
 
 def _is_quick(data: bytes) -> bool:
