@@ -54,23 +54,26 @@ def check_pixels(png: bytes) -> bool:
     """Whether all pixels of a PNG are there, found out without making a picture of them.
 
     That takes a third of decoding. False where a picture is not of the usual kind (8 bits, no
-    palette, not interlaced), so that only a decoder can tell. Raises ValueError, or isal's error,
-    if something is missing or damaged.
+    palette, not interlaced, its chunks in order), so that only a decoder can tell. Raises
+    ValueError, or isal's error, if something is missing or damaged.
     """
-    usual, line, height, packed = False, 0, 0, []
-    for kind, whole in chunks(png):
-        if kind == b"IHDR":
-            width, height, depth, colour, _, _, interlace = struct.unpack(">IIBBBBB", whole[8:-4])
-            line = 1 + width * _CHANNELS.get(colour, 0)
-            usual = depth == 8 and colour in _CHANNELS and not interlace
-        if kind in (b"IHDR", b"IDAT") and isal_zlib.crc32(whole[4:-4]) != _number(whole[-4:]):
-            raise ValueError("the PNG is damaged")
-        if kind == b"IDAT":
-            packed.append(whole[8:-4])
-    if not usual:
+    found = list(chunks(png))
+    kinds = [kind for kind, _ in found]
+    start, count = kinds.index(b"IDAT"), kinds.count(b"IDAT")
+    in_order = kinds[0] == b"IHDR" and kinds[start : start + count] == [b"IDAT"] * count
+    if not in_order or kinds.count(b"IHDR") > 1 or b"PLTE" in kinds or len(found[0][1]) != 25:
         return False
+    width, height, *how = struct.unpack(">IIBBBBB", found[0][1][8:-4])
+    colour = how[1]
+    if how != [8, colour, 0, 0, 0] or colour not in _CHANNELS:
+        return False
+    for _, whole in found:
+        if isal_zlib.crc32(whole[4:-4]) != int.from_bytes(whole[-4:]):
+            raise ValueError("the PNG is damaged")
+    line = 1 + width * _CHANNELS[colour]
     inflate = isal_zlib.decompressobj()
-    lines = inflate.decompress(b"".join(packed), line * height + 1)
+    packed = b"".join(whole[8:-4] for _, whole in found[start : start + count])
+    lines = inflate.decompress(packed, line * height + 1)
     if not inflate.eof or len(lines) != line * height or max(lines[::line]) > _LAST_FILTER:
         raise ValueError("the PNG's pixels are not all there")
     return True
@@ -95,7 +98,3 @@ def encode(image: Image.Image) -> bytes:
     header = struct.pack(">IIBBBBB", width, height, 8, _RGB, 0, 0, 0)
     pixels = b"".join(packed) + deflate.flush()
     return SIGNATURE + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
-
-
-def _number(data: bytes) -> int:
-    return int.from_bytes(data)
