@@ -11,7 +11,7 @@ import pillow_heif
 import pytest
 import requests
 from actors import User, encoded, jpeg
-from PIL import Image
+from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
 from vton.errors import Problem
@@ -425,7 +425,6 @@ def test_a_png_result_is_taken_if_its_pixels_are_whole(name: str) -> None:
     ("name", "rows"),
     [
         ("fewer rows", [b"\0" + bytes(900)] * 399),
-        ("more rows", [b"\0" + bytes(900)] * 401),
         ("no filter that there is", [b"\0" + bytes(900)] * 399 + [b"\5" + bytes(900)]),
     ],
 )
@@ -437,6 +436,44 @@ def test_a_png_result_whose_pixels_are_not_those_it_says_is_refused(
 
     with pytest.raises(Problem):
         verify_result(b"\x89PNG\r\n\x1a\n" + whole + chunk(b"IEND", b""))
+
+
+def test_a_png_result_that_only_a_decoder_can_judge_is_decoded() -> None:
+    rows = zlib.compress((b"\0" + bytes(900)) * 400)
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 300, 400, 8, 2, 0, 0, 0))
+    start, end = b"\x89PNG\r\n\x1a\n" + header, chunk(b"IEND", b"")
+    longer = zlib.compress((b"\0" + bytes(900)) * 400 + b"more")
+    window = bytes([0x88, 31 - 0x8800 % 31]) + rows[2:]
+    late = chunk(b"gAMA", b"damaged")
+
+    assert opened(verify_result(start + chunk(b"IDAT", longer) + end)).size == (300, 400)
+    stored = verify_result(start + chunk(b"IDAT", rows) + late + end)
+    opened(stored).load()
+    assert b"gAMA" not in stored
+    for apart in (
+        chunk(b"IDAT", window),
+        chunk(b"IDAT", rows[:9]) + late + chunk(b"IDAT", rows[9:]),
+    ):
+        with pytest.raises(Problem):
+            verify_result(start + apart + end)
+
+
+def test_a_result_with_a_colour_profile_keeps_its_colours() -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    swapped = profile.replace(b"gXYZ", b"____").replace(b"bXYZ", b"gXYZ").replace(b"____", b"bXYZ")
+    blue = Image.new("RGB", (400, 400), (60, 90, 200))
+    in_its_space = encoded(blue, "JPEG", quality=95, icc_profile=swapped)
+
+    assert close(opened(verify_result(in_its_space)).getpixel((200, 200)), (60, 200, 90))
+
+
+def test_a_grey_result_stays_grey() -> None:
+    grey = encoded(Image.effect_noise((640, 480), 60), "JPEG")
+
+    result = opened(verify_result(grey))
+
+    assert result.mode == "L"
+    assert result.tobytes() == opened(grey).tobytes()
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 64), (3, 65), (200, 129)])

@@ -265,7 +265,10 @@ def _result_to_png(data: bytes) -> bytes:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _check_pixels(image)
             if image.format != "PNG":
-                plain = image if image.mode == "RGB" else image.convert("RGB")  # else a copy
+                image.load()
+                plain = (
+                    image if image.mode == "L" else _to_srgb(image, image.info.get("icc_profile"))
+                )
                 return mark_png(png.encode(plain))
             if not png.check_pixels(data):
                 image.load()

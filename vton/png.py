@@ -18,10 +18,12 @@ LEVEL = 2
 
 _CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
 """Bytes of a pixel of 8 bits, by colour type: all but those with a palette."""
-_RGB = 2
+_GREY, _RGB = 0, 2
 _UP = b"\2"
 """The filter that a row begins with whose bytes are differences from those above."""
 _LAST_FILTER = 4
+_LARGEST_WINDOW = b"\x78"
+"""A zlib stream's first byte at most (RFC 1950); isal takes more, and browsers show nothing."""
 
 
 def chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -37,25 +39,25 @@ def chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
         if len(head) < 8:
             raise ValueError("the PNG has no end")
         length, kind = struct.unpack(">I4s", head)
-        chunk = png[at : at + 12 + length]
-        if len(chunk) < 12 + length:
+        whole = png[at : at + 12 + length]
+        if len(whole) < 12 + length:
             raise ValueError("the PNG is cut short")
-        yield kind, chunk
+        yield kind, whole
         at += 12 + length
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
     """Return a whole chunk."""
-    check = isal_zlib.crc32(kind + data)
-    return struct.pack(">I4s", len(data), kind) + data + struct.pack(">I", check)
+    check = isal_zlib.crc32(data, isal_zlib.crc32(kind))
+    return b"".join((struct.pack(">I", len(data)), kind, data, struct.pack(">I", check)))
 
 
 def check_pixels(png: bytes) -> bool:
     """Whether all pixels of a PNG are there, found out without making a picture of them.
 
-    That takes a third of decoding. False where a picture is not of the usual kind (8 bits, no
-    palette, not interlaced, its chunks in order), so that only a decoder can tell. Raises
-    ValueError, or isal's error, if something is missing or damaged.
+    That takes a third of decoding. False where only a decoder can tell: a picture is not of the
+    usual kind (8 bits, no palette, not interlaced, its chunks in order), or has too many pixels.
+    Raises ValueError, or isal's error, if pixels are missing or damaged.
     """
     found = list(chunks(png))
     kinds = [kind for kind, _ in found]
@@ -65,36 +67,39 @@ def check_pixels(png: bytes) -> bool:
         return False
     width, height, *how = struct.unpack(">IIBBBBB", found[0][1][8:-4])
     colour = how[1]
-    if how != [8, colour, 0, 0, 0] or colour not in _CHANNELS:
+    packed = [whole[8:-4] for _, whole in found[start : start + count]]
+    if how != [8, colour, 0, 0, 0] or colour not in _CHANNELS or packed[0][:1] > _LARGEST_WINDOW:
         return False
-    for _, whole in found:
-        if isal_zlib.crc32(whole[4:-4]) != int.from_bytes(whole[-4:]):
+    for kind, whole in found:
+        if kind == b"IDAT" and isal_zlib.crc32(whole[4:-4]) != int.from_bytes(whole[-4:]):
             raise ValueError("the PNG is damaged")
     line = 1 + width * _CHANNELS[colour]
     inflate = isal_zlib.decompressobj()
-    packed = b"".join(whole[8:-4] for _, whole in found[start : start + count])
-    lines = inflate.decompress(packed, line * height + 1)
-    if not inflate.eof or len(lines) != line * height or max(lines[::line]) > _LAST_FILTER:
+    lines = inflate.decompress(b"".join(packed), line * height + 1)
+    if len(lines) > line * height:
+        return False
+    if not inflate.eof or len(lines) < line * height or max(lines[::line]) > _LAST_FILTER:
         raise ValueError("the PNG's pixels are not all there")
     return True
 
 
 def encode(image: Image.Image) -> bytes:
-    """Return an RGB picture as a PNG.
+    """Return a picture, RGB or grey (L), as a PNG.
 
     Each row is stored as its difference from the one above. Pillow tries all five filters for
-    each row: it takes five times as long, and photos come out no smaller.
+    each row: that takes five times as long, for photos of the same size within a tenth.
     """
     width, height = image.size
+    colour = _GREY if image.mode == "L" else _RGB
+    line = width * _CHANNELS[colour]
+    parts = [SIGNATURE, chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0))]
     deflate = isal_zlib.compressobj(LEVEL)
-    packed = []
     for top in range(0, height, BAND_ROWS):
         bottom = min(height, top + BAND_ROWS)
         band = image.crop((0, top, width, bottom))
         above = image.crop((0, top - 1, width, bottom - 1))  # black above the first row
         rows = memoryview(ImageChops.subtract_modulo(band, above).tobytes())
-        lines = [rows[start : start + 3 * width] for start in range(0, len(rows), 3 * width)]
-        packed.append(deflate.compress(_UP + _UP.join(lines)))
-    header = struct.pack(">IIBBBBB", width, height, 8, _RGB, 0, 0, 0)
-    pixels = b"".join(packed) + deflate.flush()
-    return SIGNATURE + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+        lines = [rows[start : start + line] for start in range(0, len(rows), line)]
+        parts.append(chunk(b"IDAT", deflate.compress(_UP + _UP.join(lines))))
+    parts += chunk(b"IDAT", deflate.flush()), chunk(b"IEND", b"")
+    return b"".join(parts)

@@ -20,15 +20,19 @@ _PICTURE_CHUNKS = frozenset(
     b"IHDR PLTE IDAT IEND tRNS cHRM gAMA iCCP sBIT sRGB cICP mDCV cLLI bKGD pHYs".split()
 )
 
+_PIXELS = frozenset((b"IDAT", b"IEND"))
+
 
 def mark_png(png: bytes) -> bytes:
     """Return a PNG with the same pixels' bytes, with our mark in place of its metadata.
 
     What stands behind the picture's end goes, too. Raises ValueError if `png` is no whole PNG.
     """
-    parts = [SIGNATURE]
+    parts, wanted = [SIGNATURE], _PICTURE_CHUNKS
     for kind, whole in chunks(png):
-        if kind in _PICTURE_CHUNKS:
+        if kind == b"IDAT":
+            wanted = _PIXELS  # everything else has its place before them
+        if kind in wanted:
             parts.append(whole)
         if kind == b"IHDR":
             parts.append(chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP.encode()))

@@ -49,18 +49,19 @@ class Cache:
 class _Read:
     """Keys that somebody wants to read, and what came of it."""
 
-    def __init__(self, keys: Sequence[str]) -> None:
+    def __init__(self, keys: Sequence[str], *, leads: bool) -> None:
         self.keys = keys
+        self.leads = leads
+        self.woken = None if leads else threading.Event()
         self.values: Sequence[bytes | None] | None = None
         self.error: RedisError | None = None
-        self.woken: threading.Event | None = None
 
 
 class _SharedReads:
     """Makes one `MGET` of all reads that come while another one is under way.
 
-    Whoever comes first reads for all that wait, and then has one of those who came meanwhile
-    read for the next ones. So a busy process needs one connection, and nobody is overtaken, as
+    Whoever comes first leads, that is, reads for all that wait, and then has one of those who
+    came meanwhile lead. So a busy process needs one connection, and nobody is overtaken, as
     those are who wait for a connection of a pool.
     """
 
@@ -73,35 +74,29 @@ class _SharedReads:
 
     def read(self, keys: Sequence[str]) -> Sequence[bytes | None]:
         """Return what is under each key. Raises RedisError."""
-        mine = _Read(keys)
         with self._lock:
+            mine = _Read(keys, leads=not self._busy)
             self._waiting.append(mine)
-            if self._busy:
-                mine.woken = threading.Event()
             self._busy = True
         if mine.woken:
-            mine.woken.wait()
-        if mine.values is None and mine.error is None:
+            self._wait(mine, mine.woken)
+        if mine.leads:
             self._read_for_all()
         if mine.error is not None:
             raise mine.error
         return cast(Sequence[bytes | None], mine.values)
 
-    def _ask(self, keys: Sequence[str]) -> list[bytes | None]:
-        """Ask on a connection of its own, without what a client does for each command.
-
-        Alone a poll is a fifth faster so; a connection breaks itself off when it fails.
-        """
-        connection = self._connection = self._connection or self._pool.get_connection()
-
-        def ask() -> list[bytes | None]:
-            connection.send_command("MGET", *keys)  # type: ignore[no-untyped-call]
-            return cast(list[bytes | None], connection.read_response())
-
-        def break_off(_error: Exception) -> None:
-            connection.disconnect()  # type: ignore[no-untyped-call]
-
-        return connection.retry.call_with_retry(ask, break_off)
+    def _wait(self, mine: _Read, woken: threading.Event) -> None:
+        """Wait for the answer, or to lead; whoever is ended meanwhile leaves nobody waiting."""
+        try:
+            woken.wait()
+        except BaseException:
+            with self._lock:
+                if mine in self._waiting and not mine.leads:
+                    self._waiting.remove(mine)
+            if mine.leads:
+                self._read_for_all()
+            raise
 
     def _read_for_all(self) -> None:
         with self._lock:
@@ -116,14 +111,39 @@ class _SharedReads:
             error = fault
         finally:
             with self._lock:
-                self._busy = bool(self._waiting)
-                following = self._waiting[:1]
+                following = self._waiting[0] if self._waiting else None
+                self._busy = following is not None
+                if following:
+                    following.leads = True
             start = 0
             for one in together:
                 one.error, one.values = error, values[start : start + len(one.keys)]
                 start += len(one.keys)
                 if one.woken:
                     one.woken.set()
-            for one in following:
-                if one.woken:
-                    one.woken.set()
+            if following and following.woken:
+                following.woken.set()
+
+    def _ask(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Ask on a connection of its own, without what a client does for each command.
+
+        A connection on which anything went wrong is broken off: an answer that was left on it
+        would be taken for that to the next question, which is somebody else's.
+        """
+        connection = self._connection = self._connection or self._pool.get_connection()
+
+        def break_off(_error: Exception | None = None) -> None:
+            connection.disconnect()  # type: ignore[no-untyped-call]
+
+        def ask() -> list[bytes | None]:
+            connection.send_command("MGET", *keys)  # type: ignore[no-untyped-call]
+            return cast(list[bytes | None], connection.read_response())
+
+        try:
+            values = connection.retry.call_with_retry(ask, break_off)
+            if not isinstance(values, list) or len(values) != len(keys):
+                raise RedisError("an answer to something else")
+        except BaseException:
+            break_off()
+            raise
+        return values

@@ -20,7 +20,7 @@ MAX_PIXELS = 60_000_000  # not documented; keeps the simulator's own memory in b
 _session = requests.Session()  # keeps connections: one for each picture costs more than it does
 _session.trust_env = False
 for _scheme in ("http://", "https://"):
-    _session.mount(_scheme, HTTPAdapter(pool_maxsize=32, max_retries=1))
+    _session.mount(_scheme, HTTPAdapter(pool_maxsize=32))
 
 
 class IntakeError(Exception):
