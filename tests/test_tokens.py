@@ -481,6 +481,8 @@ def jwks_server(keys: list[Any]) -> Iterator[JwksServer]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            if not state.url.endswith(self.path):  # somebody who had this port before
+                return
             with lock:
                 state.requests += 1
             if state.mood == "hang":
@@ -513,7 +515,7 @@ def jwks_server(keys: list[Any]) -> Iterator[JwksServer]:
             pass
 
     with Server(("127.0.0.1", 0), Handler) as server:
-        state.url = f"http://127.0.0.1:{server.server_address[1]}/jwks.json"
+        state.url = f"http://127.0.0.1:{server.server_address[1]}/{uuid4().hex}/jwks.json"
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         try:

@@ -37,6 +37,8 @@ GARMENTS = Path(__file__).parent / "samples" / "garments"
 SAMPLE_EMAIL = "sample@example.com"
 SAMPLE_PASSWORD = "sample-password"  # noqa: S105 - a loopback account, shown on the page
 DEV_ORIGINS = "http://localhost:*,http://127.0.0.1:*"
+LIST_SECONDS = 30.0
+"""How long a service that has just begun may fail to list garments, on a busy machine."""
 PORT_SECONDS = 2.5
 """So long what a run that was just ended has left may still hold a port."""
 PARTS = ("valkey", "pixazo", "supabase")
@@ -234,8 +236,13 @@ class Stack:
 
     def _import_garments(self) -> None:
         """Fill an empty local shop, as an operator fills a hosted one."""
-        garments = requests.get(f"{self.web_url}/api/garments?limit=1", timeout=30)
-        if garments.ok and not garments.json()["data"]:
+        patience = time.monotonic() + LIST_SECONDS
+        while not (garments := requests.get(f"{self.web_url}/api/garments?limit=1", timeout=30)).ok:
+            if time.monotonic() > patience:
+                raise StartError(f"the service does not list garments: {garments.text}")
+            if self.stopping.wait(0.2):
+                return
+        if not garments.json()["data"]:
             done = self.run_flask("garments", "import", str(GARMENTS))
             if done.returncode and not self.stopping.is_set():
                 raise StartError(f"the sample garments were not imported: {done.stdout.strip()}")
