@@ -154,6 +154,7 @@ def _in_child(kind: str, data: bytes, owner: str | None = None) -> bytes:
                 check=False,
             )
         except subprocess.TimeoutExpired:  # the machine is too busy: CPU_SECONDS are not used up
+            _refuse_for_a_while(owner)
             raise Unavailable from None
         finally:
             _decoding.release()
@@ -163,18 +164,18 @@ def _in_child(kind: str, data: bytes, owner: str | None = None) -> bytes:
     if child.returncode == REFUSED:
         raise Problem(child.stdout.decode())
     if child.returncode != 0:  # killed for its time or memory, or crashed
-        if owner:
-            _refuse_for_a_while(owner)
+        _refuse_for_a_while(owner)
         raise Problem("photo_unreadable")
     return child.stdout
 
 
-def _refuse_for_a_while(owner: str) -> None:
+def _refuse_for_a_while(owner: str | None) -> None:
     """Else a few accounts with such photos could keep all others' waiting, one after another."""
     now = time.monotonic()
     for other in [other for other, until in list(_refused_until.items()) if until < now]:
         _refused_until.pop(other, None)
-    _refused_until[owner] = now + REFUSED_SECONDS
+    if owner:
+        _refused_until[owner] = now + REFUSED_SECONDS
 
 
 def _is_quick(data: bytes) -> bool:
