@@ -12,6 +12,7 @@ from redis import Redis
 
 from config import Config
 from vton.adapters.breaker import PAUSED_KEY, PROBE_KEY, TRIPPED_KEY
+from vton.adapters.queue import Liveness
 from vton.app import create_app
 from vton.local.stack import Stack
 from vton.tryon.model import ProviderTask
@@ -29,19 +30,18 @@ def books_of(database: Database, session_id: str) -> list[tuple[Any, ...]]:
 
 
 @pytest.fixture
-def processing(database: Database, user: User) -> Callable[[], str]:
-    """Make a session that is processing, which no run has."""
+def processing(database: Database, redis: Redis, user: User) -> Callable[[], str]:
+    """Make a session that is processing; Redis says that it has a run, so the sweep leaves it."""
 
     def make() -> str:
-        row = database.execute(
-            "insert into try_on_history (user_id, status, original_user_image_url)"
-            " values (%s, 'processing', 'user-uploads/' || %s || '/' || %s || '_original.jpg')"
-            " returning id",
-            [user.id, user.id, uuid4().int % 10**15],
-        ).fetchone()
-        assert row is not None
-        # A living run, so that the sweep leaves it alone.
-        return str(row[0])
+        session_id = str(uuid4())
+        Liveness(redis).keep([session_id])
+        database.execute(
+            "insert into try_on_history (id, user_id, status, original_user_image_url)"
+            " values (%s, %s, 'processing', 'user-uploads/' || %s || '/' || %s || '_original.jpg')",
+            [session_id, user.id, user.id, uuid4().int % 10**15],
+        )
+        return session_id
 
     return make
 
