@@ -11,7 +11,7 @@ from actors import Simulator, User, jpeg, until, upload
 from redis import Redis
 
 from config import Config
-from vton.adapters.breaker import PAUSED_KEY, PROBE_KEY, TRIPPED_KEY
+from vton.adapters.breaker import PAUSED_KEY, PROBE_KEY, TRIPPED_KEY, TRIPPED_SECONDS
 from vton.adapters.queue import Liveness
 from vton.app import create_app
 from vton.local.stack import Stack
@@ -192,6 +192,7 @@ def test_no_money_pauses_all_submits_and_one_finds_out_when_it_is_back(
     assert refused.json()["code"] == "provider_paused"
     assert 0 < int(refused.headers["Retry-After"]) <= 60
     assert user.status(sessions[0])["status"] == "processing"
+    assert 0 < redis.ttl(TRIPPED_KEY) <= TRIPPED_SECONDS  # nothing in Redis is for ever
 
     redis.set(PROBE_KEY, 1)  # more arrive after a minute, while one is finding out
     redis.delete(PAUSED_KEY)

@@ -8,6 +8,8 @@ from redis.exceptions import RedisError
 logger = logging.getLogger(__name__)
 
 PAUSE_SECONDS = 60
+TRIPPED_SECONDS = 3600
+"""After so long without a submit that tells, all go ahead again; refusals cost nothing."""
 PROBE_SECONDS = 25
 """How long the one that goes ahead has: longer than a submit lasts."""
 PROBE_WAIT_SECONDS = 1.0
@@ -19,9 +21,9 @@ PROBE_KEY = "vton:breaker:probe"
 class RedisBreaker:
     """Implements `vton.tryon.ports.Breaker`.
 
-    `paused` lives for a minute. `tripped` stays until a submit is accepted: while it is there
-    and `paused` is not, only the holder of `probe` may submit. Without Redis all go ahead; the
-    provider refuses them for nothing.
+    `paused` lives for a minute. `tripped` stays until a submit is accepted, or for an hour: while
+    it is there and `paused` is not, only the holder of `probe` may submit. Without Redis all go
+    ahead; the provider refuses them for nothing.
     """
 
     def __init__(self, redis: Redis) -> None:
@@ -43,7 +45,7 @@ class RedisBreaker:
         try:
             with self._redis.pipeline() as pipeline:
                 pipeline.set(PAUSED_KEY, 1, ex=PAUSE_SECONDS)
-                pipeline.set(TRIPPED_KEY, 1)
+                pipeline.set(TRIPPED_KEY, 1, ex=TRIPPED_SECONDS)
                 pipeline.delete(PROBE_KEY)
                 pipeline.execute()
         except RedisError:
