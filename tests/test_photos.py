@@ -452,6 +452,7 @@ def test_a_png_result_that_only_a_decoder_can_judge_is_decoded() -> None:
     assert b"gAMA" not in stored
     for apart in (
         chunk(b"IDAT", window),
+        chunk(b"IDAT", b"") + chunk(b"IDAT", window),
         chunk(b"IDAT", rows[:9]) + late + chunk(b"IDAT", rows[9:]),
     ):
         with pytest.raises(Problem):

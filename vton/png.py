@@ -1,7 +1,7 @@
 """PNG: what results are stored as, read and written with the least work.
 
-By the PNG specification, third edition (https://www.w3.org/TR/png-3/). Deflate is done by isal,
-which takes a fifth of the time that it takes zlib.
+By the PNG specification, third edition (https://www.w3.org/TR/png-3/). zlib's work is done
+by isal, which deflates in a quarter of the time and inflates in two thirds.
 """
 
 import struct
@@ -67,15 +67,15 @@ def check_pixels(png: bytes) -> bool:
         return False
     width, height, *how = struct.unpack(">IIBBBBB", found[0][1][8:-4])
     colour = how[1]
-    packed = [whole[8:-4] for _, whole in found[start : start + count]]
-    if how != [8, colour, 0, 0, 0] or colour not in _CHANNELS or packed[0][:1] > _LARGEST_WINDOW:
+    packed = b"".join(whole[8:-4] for _, whole in found[start : start + count])
+    if how != [8, colour, 0, 0, 0] or colour not in _CHANNELS or packed[:1] > _LARGEST_WINDOW:
         return False
     for kind, whole in found:
         if kind == b"IDAT" and isal_zlib.crc32(whole[4:-4]) != int.from_bytes(whole[-4:]):
             raise ValueError("the PNG is damaged")
     line = 1 + width * _CHANNELS[colour]
     inflate = isal_zlib.decompressobj()
-    lines = inflate.decompress(b"".join(packed), line * height + 1)
+    lines = inflate.decompress(packed, line * height + 1)
     if len(lines) > line * height:
         return False
     if not inflate.eof or len(lines) < line * height or max(lines[::line]) > _LAST_FILTER:

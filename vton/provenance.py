@@ -26,7 +26,8 @@ _PIXELS = frozenset((b"IDAT", b"IEND"))
 def mark_png(png: bytes) -> bytes:
     """Return a PNG with the same pixels' bytes, with our mark in place of its metadata.
 
-    What stands behind the picture's end goes, too. Raises ValueError if `png` is no whole PNG.
+    What stands behind the pixels, or behind the picture's end, goes, too. Raises ValueError if
+    `png` is no whole PNG.
     """
     parts, wanted = [SIGNATURE], _PICTURE_CHUNKS
     for kind, whole in chunks(png):
