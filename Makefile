@@ -3,9 +3,10 @@
 .PHONY: run test thorough check chaos bench format clean
 .DEFAULT_GOAL := run
 
-SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+SUPPORTED := import sys; sys.exit(sys.version_info[:2] < (3, 11))
+TESTED := import sys; sys.exit(sys.version_info[:2] > (3, 14))
 # The first of these that is there and of a version we support.
-PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
+PYTHON ?= $(shell for python in python3.14 python3.13 python3.12 python3.11 python3; do \
 	$$python -c '$(SUPPORTED)' >/dev/null 2>&1 && echo $$python && break; done)
 
 run: .venv/installed
@@ -42,7 +43,9 @@ clean:
 
 .venv/installed: requirements.txt requirements-dev.txt
 	@if ! "$(PYTHON)" -c '$(SUPPORTED)' >/dev/null 2>&1; then \
-	  echo "Python 3.11, 3.12 or 3.13 is needed; found: $$(python3 --version 2>&1)." >&2; exit 1; fi
+	  echo "Python 3.11 or newer is needed; found: $$(python3 --version 2>&1)." >&2; exit 1; fi
+	@"$(PYTHON)" -c '$(TESTED)' || \
+	  echo "$$($(PYTHON) --version) is newer than what was tested (3.11 to 3.14); trying it." >&2
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	  echo "Python's venv module is missing; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	@echo "Installing into .venv (once) ..."

@@ -233,9 +233,13 @@ def _is_quick_result(data: bytes) -> bool:
 
 def _child(kind: str) -> None:
     """Read a picture from standard input, write it converted or a Problem's code; bounded."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    for limit, most in (
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_CPU, CPU_SECONDS),
+        (resource.RLIMIT_AS, MEMORY_BYTES),
+    ):
+        with suppress(ValueError, OSError):  # macOS refuses to limit the address space
+            resource.setrlimit(limit, (most, most))
     try:
         sys.stdout.buffer.write(_CONVERSIONS[kind](sys.stdin.buffer.read()))
     except Problem as problem:
