@@ -10,7 +10,7 @@ PYTHON ?= $(shell for python in python3.14 python3.13 python3.12 python3.11 pyth
 	$$python -c '$(SUPPORTED)' >/dev/null 2>&1 && echo $$python && break; done)
 
 run: .venv/installed
-	@exec .venv/bin/python -m vton.local.stack
+	@exec .venv/bin/python -m devstack.stack
 
 test: .venv/installed
 	.venv/bin/python -m pytest -m "not thorough"
@@ -29,10 +29,10 @@ check: .venv/installed
 
 # Break everything at random for CHAOS_SECONDS (300), then check the books.
 chaos: .venv/installed
-	.venv/bin/python -m vton.local.chaos
+	.venv/bin/python -m devstack.chaos
 
 bench: .venv/installed
-	.venv/bin/python -m vton.local.bench
+	.venv/bin/python -m devstack.bench
 
 format: .venv/installed
 	.venv/bin/ruff format .

@@ -1,177 +1,137 @@
-"""Every setting, read once from the environment (and `.env`) into one frozen dataclass.
+"""Every setting, read once from the environment (and `.env`) into one frozen object.
 
 `.env.example` says in a sentence what each is for.
 """
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from dotenv import load_dotenv
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 
 class ConfigError(SystemExit):
     """A setting is missing or makes no sense; ends the process with one line that names it."""
 
 
-@dataclass(frozen=True)
-class Config:
-    """The settings of one process. Times are in seconds."""
+def _url(*schemes: str) -> BeforeValidator:
+    """Take a URL of one of these schemes, without the slash at its end."""
 
-    supabase_url: str
-    supabase_service_role_key: str = field(repr=False)
-    redis_url: str = field(repr=False)
-    pixazo_api_key: str = field(repr=False)
-    supabase_jwt_secret: str = field(default="", repr=False)
+    def check(text: str) -> str:
+        try:
+            parts = urlsplit(text)
+            usable = parts.scheme in schemes and bool(parts.hostname)
+        except ValueError:
+            usable = False
+        if not usable:
+            raise _wrong(f"must be a URL that begins with {schemes[0]}:// and a host")
+        return text.rstrip("/")
+
+    return BeforeValidator(check)
+
+
+def _items(value: object) -> object:
+    """Take apart what is separated by commas."""
+    if not isinstance(value, str):
+        return value
+    return tuple(item.strip() for item in value.split(",") if item.strip())
+
+
+def _origins(value: object) -> object:
+    origins = _items(value)
+    assert isinstance(origins, tuple)
+    for origin in origins:
+        scheme, _, host = origin.rstrip("/").partition("://")
+        if scheme not in ("http", "https") or not host.strip("*.") or "/" in host:
+            raise _wrong(
+                "must list origins such as https://shop.example or https://*.lovable.app,"
+                f" not {origin!r}"
+            )
+    return origins
+
+
+def _wrong(why: str) -> PydanticCustomError:
+    return PydanticCustomError("setting", "{why}", {"why": why})
+
+
+WebUrl = Annotated[str, _url("http", "https")]
+RedisUrl = Annotated[str, _url("redis", "rediss")]
+Secret = Annotated[str, Field(repr=False)]
+Items = Annotated[tuple[str, ...], BeforeValidator(_items)]
+Origins = Annotated[tuple[str, ...], BeforeValidator(_origins)]
+Seconds = Annotated[float, Field(gt=0, lt=1e6, allow_inf_nan=False)]
+Rate = Annotated[float, Field(gt=0, lt=1e6, allow_inf_nan=False)]
+Limit = Annotated[int, Field(ge=0, le=1_000_000)]
+"""A whole number; 0 switches it off."""
+
+
+class Config(BaseModel):
+    """The settings of one process. Each is called so, in capitals, in the environment."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    supabase_url: WebUrl
+    supabase_service_role_key: Secret
+    supabase_jwt_secret: Secret = ""
     supabase_publishable_key: str = ""
     storage_bucket: str = "vton-assets"
-    redis_ssl_cert_reqs: str = "required"
-    pixazo_base_url: str = "https://gateway.pixazo.ai"
+    redis_url: Annotated[RedisUrl, Field(repr=False)]
+    redis_ssl_cert_reqs: Literal["required", "none"] = "required"
+    pixazo_api_key: Secret
+    pixazo_base_url: WebUrl = "https://gateway.pixazo.ai"
     pixazo_submit_path: str = "/kling-ai-vton/v1/getVirtualTryOnTask"
     pixazo_status_path: str = "/v2/requests/status/{request_id}"
     pixazo_person_field: str = "human_image"
     pixazo_garment_field: str = "cloth_image"
-    pixazo_image_mode: str = "auto"
-    pixazo_first_poll: float = 5.0
-    pixazo_poll_interval: float = 3.0
-    pixazo_polls_per_second: float = 50.0
-    pixazo_allowed_hosts: tuple[str, ...] = ("gateway.pixazo.ai", "gateway.appypie.com")
-    result_allowed_hosts: tuple[str, ...] = ()
-    cors_origins: tuple[str, ...] = ()
-    session_deadline: float = 600.0
-    retention_days: int = 30
-    max_unfinished_per_user: int = 5
-    max_per_day_per_user: int = 50
-    max_waiting: int = 1000
-    max_paid_per_day: int = 1000
-    rate_limit: int = 60
-    worker_concurrency: int = 100
-    log_level: str = "INFO"
+    pixazo_image_mode: Literal["auto", "url", "base64"] = "auto"
+    pixazo_first_poll: Seconds = 5.0
+    pixazo_poll_interval: Seconds = 3.0
+    pixazo_polls_per_second: Rate = 50.0
+    pixazo_allowed_hosts: Items = ("gateway.pixazo.ai", "gateway.appypie.com")
+    result_allowed_hosts: Items = ()
+    cors_origins: Origins = ()
+    session_deadline: Seconds = 600.0
+    retention_days: Limit = 30
+    max_unfinished_per_user: Limit = 5
+    max_per_day_per_user: Limit = 50
+    max_waiting: Limit = 1000
+    max_paid_per_day: Limit = 1000
+    rate_limit: Limit = 60
+    worker_concurrency: Annotated[Limit, Field(ge=1)] = 100
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     demo_email: str = ""
-    demo_password: str = field(default="", repr=False)
+    demo_password: Secret = ""
     admin_user: str = "admin"
-    admin_password: str = field(default="", repr=False)
+    admin_password: Secret = ""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
         """Read the settings from `environ`, or from the process and its `.env` file.
 
-        Raises ConfigError, which names the setting, when one is missing or malformed.
+        An empty variable counts as not set. Raises ConfigError, which names the setting, when
+        one is missing or malformed.
         """
         if environ is None:
             load_dotenv()
             environ = os.environ
-        read = _Reader(environ)
-        return cls(
-            supabase_url=read.url("SUPABASE_URL"),
-            supabase_service_role_key=read.required("SUPABASE_SERVICE_ROLE_KEY"),
-            supabase_jwt_secret=read.text("SUPABASE_JWT_SECRET", cls.supabase_jwt_secret),
-            supabase_publishable_key=read.text("SUPABASE_PUBLISHABLE_KEY", ""),
-            storage_bucket=read.text("STORAGE_BUCKET", cls.storage_bucket),
-            redis_url=read.url("REDIS_URL", schemes=("redis", "rediss")),
-            redis_ssl_cert_reqs=read.choice(
-                "REDIS_SSL_CERT_REQS", cls.redis_ssl_cert_reqs, ("required", "none")
-            ),
-            pixazo_api_key=read.required("PIXAZO_API_KEY"),
-            pixazo_base_url=read.url("PIXAZO_BASE_URL", cls.pixazo_base_url),
-            pixazo_submit_path=read.text("PIXAZO_SUBMIT_PATH", cls.pixazo_submit_path),
-            pixazo_status_path=read.text("PIXAZO_STATUS_PATH", cls.pixazo_status_path),
-            pixazo_person_field=read.text("PIXAZO_PERSON_FIELD", cls.pixazo_person_field),
-            pixazo_garment_field=read.text("PIXAZO_GARMENT_FIELD", cls.pixazo_garment_field),
-            pixazo_image_mode=read.choice(
-                "PIXAZO_IMAGE_MODE", cls.pixazo_image_mode, ("auto", "url", "base64")
-            ),
-            pixazo_first_poll=read.positive("PIXAZO_FIRST_POLL", cls.pixazo_first_poll),
-            pixazo_poll_interval=read.positive("PIXAZO_POLL_INTERVAL", cls.pixazo_poll_interval),
-            pixazo_polls_per_second=read.positive(
-                "PIXAZO_POLLS_PER_SECOND", cls.pixazo_polls_per_second
-            ),
-            pixazo_allowed_hosts=read.items("PIXAZO_ALLOWED_HOSTS", cls.pixazo_allowed_hosts),
-            result_allowed_hosts=read.items("RESULT_ALLOWED_HOSTS", cls.result_allowed_hosts),
-            cors_origins=read.origins("CORS_ORIGINS"),
-            session_deadline=read.positive("SESSION_DEADLINE", cls.session_deadline),
-            retention_days=read.whole("RETENTION_DAYS", cls.retention_days),
-            max_unfinished_per_user=read.whole(
-                "MAX_UNFINISHED_PER_USER", cls.max_unfinished_per_user
-            ),
-            max_per_day_per_user=read.whole("MAX_PER_DAY_PER_USER", cls.max_per_day_per_user),
-            max_waiting=read.whole("MAX_WAITING", cls.max_waiting),
-            rate_limit=read.whole("RATE_LIMIT", cls.rate_limit),
-            max_paid_per_day=read.whole("MAX_PAID_PER_DAY", cls.max_paid_per_day),
-            worker_concurrency=read.whole("WORKER_CONCURRENCY", cls.worker_concurrency, minimum=1),
-            log_level=read.choice(
-                "LOG_LEVEL", cls.log_level, ("DEBUG", "INFO", "WARNING", "ERROR")
-            ),
-            demo_email=read.text("DEMO_EMAIL", cls.demo_email),
-            demo_password=read.text("DEMO_PASSWORD", cls.demo_password),
-            admin_user=read.text("ADMIN_USER", cls.admin_user),
-            admin_password=read.text("ADMIN_PASSWORD", cls.admin_password),
-        )
-
-
-class _Reader:
-    """Reads one environment; an empty variable counts as not set."""
-
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = environ
-
-    def text(self, name: str, default: str) -> str:
-        return self._environ.get(name, "").strip() or default
-
-    def required(self, name: str) -> str:
-        value = self.text(name, "")
-        if not value:
-            raise ConfigError(f"{name} is not set; .env.example says what it is for.")
-        return value
-
-    def url(
-        self, name: str, default: str = "", schemes: tuple[str, ...] = ("http", "https")
-    ) -> str:
-        value = self.text(name, default) if default else self.required(name)
+        given: dict[str, Any] = {}
+        for name in cls.model_fields:
+            if value := environ.get(name.upper(), "").strip():
+                given[name] = value
         try:
-            parts = urlsplit(value)
-            usable = parts.scheme in schemes and bool(parts.hostname)
-        except ValueError:
-            usable = False
-        if not usable:
-            raise ConfigError(f"{name} must be a URL that begins with {schemes[0]}:// and a host.")
-        return value.rstrip("/")
+            return cls(**given)
+        except ValidationError as error:
+            raise ConfigError(_line(error.errors()[0])) from None
 
-    def choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
-        value = self.text(name, default)
-        if value not in choices:
-            raise ConfigError(f"{name} must be one of {', '.join(choices)}, not {value!r}.")
-        return value
 
-    def items(self, name: str, default: tuple[str, ...]) -> tuple[str, ...]:
-        text = self._environ.get(name, "")
-        return tuple(item.strip() for item in text.split(",") if item.strip()) or default
-
-    def origins(self, name: str) -> tuple[str, ...]:
-        origins = self.items(name, ())
-        for origin in origins:
-            scheme, _, host = origin.rstrip("/").partition("://")
-            if scheme not in ("http", "https") or not host.strip("*.") or "/" in host:
-                raise ConfigError(
-                    f"{name} must list origins such as https://shop.example or"
-                    f" https://*.lovable.app, not {origin!r}."
-                )
-        return origins
-
-    def positive(self, name: str, default: float) -> float:
-        text = self.text(name, str(default))
-        try:
-            value = float(text)
-        except ValueError:
-            value = -1.0
-        if not 0 < value < 1e6:
-            raise ConfigError(f"{name} must be a positive number, not {text!r}.")
-        return value
-
-    def whole(self, name: str, default: int, minimum: int = 0) -> int:
-        text = self.text(name, str(default))
-        if not text.isascii() or not text.isdigit() or not minimum <= int(text) <= 1_000_000:
-            raise ConfigError(f"{name} must be a whole number from {minimum}, not {text!r}.")
-        return int(text)
+def _line(error: ErrorDetails) -> str:
+    """What is wrong with one setting, without its value, which may be a secret."""
+    name = str(error["loc"][0]).upper()
+    if error["type"] == "missing":
+        return f"{name} is not set; .env.example says what it is for."
+    if error["type"] == "setting":
+        return f"{name} {error['msg']}."
+    return f"{name}: {error['msg']}."

@@ -14,7 +14,7 @@ workers = int(os.environ.get("WEB_CONCURRENCY") or 1)
 # A slow upload holds a thread for as long as it likes, and a phone in a lift is one: with
 # threads, a few of them stop every poll. gevent gives each connection a greenlet; what it costs
 # is that a photo being decoded (30 to 100 ms) delays the polls of its process.
-worker_class = "vton.web.server.Worker"
+worker_class = "vton.web.gunicorn_worker.Worker"
 # Clients are made in each worker, after the fork: an inherited connection may answer with
 # another process's rows.
 preload_app = False

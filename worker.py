@@ -6,8 +6,8 @@ from contextlib import suppress
 
 from config import Config
 from vton import log
-from vton.adapters.queue import Liveness, open_queue
-from vton.adapters.worker import ThreadedWorker
+from vton.adapters.redis.queue import Liveness, open_queue
+from vton.adapters.redis.rq_worker import ThreadedWorker
 from vton.tryon.jobs import handlers
 from vton.wiring import WORKER_REDIS_CONNECTIONS, connect
 
@@ -32,14 +32,14 @@ def main() -> None:
     services = connect(config, WORKER_REDIS_CONNECTIONS)
     worker = ThreadedWorker(
         open_queue(services.redis),
-        handlers(services.runs),
+        handlers(services.runner),
         config.worker_concurrency,
-        services.stopping,
+        services.shutdown,
         Liveness(services.redis),
     )
     worker.install_signal_handlers()
     sweeping = threading.Thread(
-        target=services.sweep.keep_on, args=(services.stopping,), name="sweep", daemon=True
+        target=services.sweep.run_forever, args=(services.shutdown,), name="sweep", daemon=True
     )
     sweeping.start()
     worker.work()

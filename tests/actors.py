@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ PATIENCE = 20.0
 
 def clean_environ(**settings: str) -> dict[str, str]:
     """This environment without anybody's own settings."""
-    names = {field.name.upper() for field in fields(Config)} | {"PORT", "WEB_CONCURRENCY"}
+    names = {name.upper() for name in Config.model_fields} | {"PORT", "WEB_CONCURRENCY"}
     kept = {name: value for name, value in os.environ.items() if name not in names}
     return {**kept, "PYTHON_DOTENV_DISABLED": "1", **settings}
 
@@ -38,7 +38,7 @@ class Simulator:
         assert response.ok, response.text
 
     def submits(self) -> list[dict[str, Any]]:
-        """The books: every submit received since the reset."""
+        """The ledger: every submit received since the reset."""
         answer = requests.get(f"{self._url}/submits", timeout=5).json()
         found: list[dict[str, Any]] = answer["submits"] if isinstance(answer, dict) else answer
         return found
@@ -77,23 +77,23 @@ class User:
         return session_id
 
     def status(self, session_id: str) -> dict[str, Any]:
-        """One look at a session."""
+        """One poll of a session."""
         response = self.call("GET", f"/api/try-on/{session_id}/status")
         assert response.status_code == 200, response.text
         data: dict[str, Any] = response.json()["data"]
         return data
 
     def wait(self, session_id: str, *statuses: str) -> dict[str, Any]:
-        """Look until the session has one of the statuses (by default: until it ended)."""
+        """Poll until the session has one of the statuses (by default: until it ended)."""
         wanted = statuses or ("success", "failed")
         return until(lambda: (seen := self.status(session_id))["status"] in wanted and seen)
 
 
-def until(look: Callable[[], Any]) -> Any:
-    """Look again and again until there is something to see."""
+def until(condition: Callable[[], Any]) -> Any:
+    """Try again and again until there is something to see."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
-        if seen := look():
+        if seen := condition():
             return seen
         time.sleep(0.03)
     raise AssertionError("it did not happen")

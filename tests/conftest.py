@@ -11,8 +11,8 @@ from actors import Simulator, User, clean_environ
 from redis import Redis
 
 from config import Config
-from vton.adapters.breaker import PAUSED_KEY, PROBE_KEY, TRIPPED_KEY
-from vton.local.stack import Stack, free_ports
+from devstack.stack import Stack, free_ports
+from vton.adapters.redis.circuit_breaker import PAUSED_KEY, PROBE_KEY, TRIPPED_KEY
 from vton.wiring import Services, connect
 
 NO_LIMITS = dict.fromkeys(("MAX_UNFINISHED_PER_USER", "MAX_PER_DAY_PER_USER", "RATE_LIMIT"), "0")

@@ -1,15 +1,13 @@
 """Promises about the code itself."""
 
-from dataclasses import fields
-
 import pytest
 from actors import ROOT
 from flask import Flask
 
 from config import Config, ConfigError
+from devstack.stack import procfile
 from vton.app import create_app
 from vton.errors import CATALOGUE
-from vton.local.stack import procfile
 
 REQUIRED = {
     "SUPABASE_URL": "https://example.supabase.co",
@@ -64,8 +62,8 @@ def test_no_user_route_answers_without_a_token(app: Flask, method: str, path: st
 def test_every_setting_is_explained() -> None:
     lines = (ROOT / ".env.example").read_text().splitlines()
 
-    for field in fields(Config):
-        name = field.name.upper()
+    for field in Config.model_fields:
+        name = field.upper()
         at = [n for n, line in enumerate(lines) if line.startswith(f"{name}=")]
         assert at, f"{name} is not in .env.example"
         assert "#" in "".join(lines[at[0] - 6 : at[0]]), f"{name} has no sentence"

@@ -20,9 +20,9 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from config import Config
+from devstack.stack import Stack
+from devstack.supabase.keys import Keys, load_keys
 from vton.app import create_app
-from vton.local.gateway.keys import Keys, load_keys
-from vton.local.stack import Stack
 
 HISTORY = "/api/try-on/history"
 

@@ -11,7 +11,7 @@ from actors import Simulator, User, encoded, jpeg
 from PIL import Image
 from redis import Redis
 
-from vton.local.stack import Stack
+from devstack.stack import Stack
 
 ODD_CURSOR = base64.urlsafe_b64encode(
     b"0001-01-01T00:00:00+23:59|8a6e0804-2bd0-4672-b79d-d97027f9071a"

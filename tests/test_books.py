@@ -1,4 +1,4 @@
-"""The books: what was submitted, what was paid for, and who may submit."""
+"""The ledger: what was submitted, what was paid for, and who may submit."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,19 +11,19 @@ from actors import Simulator, User, jpeg, until, upload
 from redis import Redis
 
 from config import Config
-from vton.adapters.breaker import PAUSED_KEY, PROBE_KEY, TRIPPED_KEY, TRIPPED_SECONDS
-from vton.adapters.queue import Liveness
+from devstack.stack import Stack
+from vton.adapters.redis.circuit_breaker import PAUSED_KEY, PROBE_KEY, TRIPPED_KEY, TRIPPED_SECONDS
+from vton.adapters.redis.queue import Liveness
 from vton.app import create_app
-from vton.local.stack import Stack
 from vton.tryon.model import ProviderTask
-from vton.tryon.ports import Outcome, TicketAnswer
+from vton.tryon.ports.database import ClaimResult, Outcome
 from vton.wiring import connect
 
 Database = psycopg.Connection[Any]
 
 
-def books_of(database: Database, session_id: str) -> list[tuple[Any, ...]]:
-    """What the books say of a session, oldest first."""
+def ledger_of(database: Database, session_id: str) -> list[tuple[Any, ...]]:
+    """What the ledger says of a session, oldest first."""
     return database.execute(
         "select outcome, charged from submits where session_id = %s order by at", [session_id]
     ).fetchall()
@@ -52,7 +52,7 @@ def _nothing_is_left(database: Database, redis: Redis) -> Any:
     database.execute("delete from try_on_history where status in ('queued', 'processing')")
 
 
-def test_a_submit_is_in_the_books_and_outlives_its_session(
+def test_a_submit_is_in_the_ledger_and_outlives_its_session(
     user: User, garment_id: str, database: Database, simulator: Simulator
 ) -> None:
     session_id = user.start(garment_id)
@@ -78,7 +78,7 @@ def test_a_submit_is_in_the_books_and_outlives_its_session(
         ({"kind": "error"}, [("accepted", False), ("accepted", None)]),
     ],
 )
-def test_each_outcome_is_in_the_books(
+def test_each_outcome_is_in_the_ledger(
     user: User,
     garment_id: str,
     database: Database,
@@ -90,65 +90,67 @@ def test_each_outcome_is_in_the_books(
     session_id = user.start(garment_id)
     user.wait(session_id)
 
-    assert books_of(database, session_id) == entries
+    assert ledger_of(database, session_id) == entries
 
 
-def test_one_attempt_at_a_time_has_the_ticket(stack: Stack, processing: Callable[[], str]) -> None:
-    books = connect(Config.from_env(stack.child_environ)).runs._books
+def test_one_attempt_at_a_time_has_the_claim(stack: Stack, processing: Callable[[], str]) -> None:
+    ledger = connect(Config.from_env(stack.child_environ)).runner.ledger
     session_id, first, second = processing(), str(uuid4()), str(uuid4())
 
-    def answer(attempt: str) -> TicketAnswer:
-        return books.take_ticket(session_id, attempt, 0).answer
+    def answer(attempt: str) -> ClaimResult:
+        return ledger.claim_submit(session_id, attempt, 0).result
 
-    assert answer(first) is TicketAnswer.TAKEN
-    assert answer(first) is TicketAnswer.TAKEN  # the answer may have been lost
-    assert answer(second) is TicketAnswer.HELD
-    books.settle(first, Outcome.NOT_ACCEPTED)
-    assert answer(second) is TicketAnswer.TAKEN
-    books.settle(first, Outcome.NOT_ACCEPTED)  # late, and once more
-    assert answer(first) is TicketAnswer.HELD
-    books.settle(second, Outcome.ACCEPTED, ProviderTask("t1", "https://example.com/t1"))
-    assert answer(first) is TicketAnswer.TASK
-    assert books.forgive_error(session_id, "t1")
+    assert answer(first) is ClaimResult.CLAIMED
+    assert answer(first) is ClaimResult.CLAIMED  # the answer may have been lost
+    assert answer(second) is ClaimResult.HELD
+    ledger.record_outcome(first, Outcome.NOT_ACCEPTED)
+    assert answer(second) is ClaimResult.CLAIMED
+    ledger.record_outcome(first, Outcome.NOT_ACCEPTED)  # late, and once more
+    assert answer(first) is ClaimResult.HELD
+    ledger.record_outcome(
+        second, Outcome.ACCEPTED, ProviderTask("pixazo", "t1", "https://example.com/t1")
+    )
+    assert answer(first) is ClaimResult.TASK
+    assert ledger.allow_one_resubmit(session_id, "t1")
     third = str(uuid4())
-    assert answer(third) is TicketAnswer.TAKEN
-    books.settle(third, Outcome.ACCEPTED, ProviderTask("t2", None))
-    assert not books.forgive_error(session_id, "t2")
-    assert answer(str(uuid4())) is TicketAnswer.TASK
+    assert answer(third) is ClaimResult.CLAIMED
+    ledger.record_outcome(third, Outcome.ACCEPTED, ProviderTask("pixazo", "t2", None))
+    assert not ledger.allow_one_resubmit(session_id, "t2")
+    assert answer(str(uuid4())) is ClaimResult.TASK
 
 
 def test_an_accepted_submit_that_was_thought_uncertain_is_set_right(
     stack: Stack, processing: Callable[[], str], database: Database
 ) -> None:
-    books = connect(Config.from_env(stack.child_environ)).runs._books
+    ledger = connect(Config.from_env(stack.child_environ)).runner.ledger
     session_id, attempt = processing(), str(uuid4())
-    books.take_ticket(session_id, attempt, 0)
+    ledger.claim_submit(session_id, attempt, 0)
     database.execute("update submits set at = at - interval '2 min' where attempt = %s", [attempt])
     services = connect(Config.from_env(stack.child_environ))
-    services.sweep._doubt()
-    assert books_of(database, session_id) == [("uncertain", None)]
+    services.sweep.mark_stale_submits()
+    assert ledger_of(database, session_id) == [("uncertain", None)]
 
-    books.settle(attempt, Outcome.ACCEPTED, ProviderTask("late", None))
+    ledger.record_outcome(attempt, Outcome.ACCEPTED, ProviderTask("pixazo", "late", None))
 
-    assert books_of(database, session_id) == [("accepted", None)]
+    assert ledger_of(database, session_id) == [("accepted", None)]
 
 
 def test_the_days_cap_is_exact_however_many_ask_at_once(
     stack: Stack, processing: Callable[[], str], database: Database
 ) -> None:
-    books = connect(Config.from_env(stack.child_environ)).runs._books
+    ledger = connect(Config.from_env(stack.child_environ)).runner.ledger
     paid = database.execute("select paid_today()").fetchone()
     assert paid is not None
     cap = paid[0] + 7
     sessions = [processing() for _ in range(200)]
 
     with ThreadPoolExecutor(50) as threads:
-        tickets = list(
-            threads.map(lambda s: books.take_ticket(s, str(uuid4()), cap).answer, sessions)
+        claims = list(
+            threads.map(lambda s: ledger.claim_submit(s, str(uuid4()), cap).result, sessions)
         )
 
-    assert tickets.count(TicketAnswer.TAKEN) == 7
-    assert tickets.count(TicketAnswer.CAPPED) == 193
+    assert claims.count(ClaimResult.CLAIMED) == 7
+    assert claims.count(ClaimResult.CAPPED) == 193
 
 
 def test_new_try_ons_are_refused_once_the_cap_is_reached(

@@ -12,17 +12,17 @@ import pytest
 from actors import ROOT, clean_environ
 from redis import Redis
 
-from vton.adapters.cache import Cache
-from vton.adapters.queue import connect_redis
-from vton.local.stack import Stack
+from devstack.stack import Stack
+from vton.adapters.redis.cache import Cache
+from vton.adapters.redis.connection import connect_redis
 
 ENDED = """
 from gevent import monkey
 monkey.patch_all()
 import sys
 import gevent
-from vton.adapters.cache import Cache
-from vton.adapters.queue import connect_redis
+from vton.adapters.redis.cache import Cache
+from vton.adapters.redis.connection import connect_redis
 
 cache = Cache(connect_redis(sys.argv[1], 4))
 for ended in range(4):

@@ -20,10 +20,10 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from config import Config
-from vton.adapters.queue import Liveness, open_queue
-from vton.adapters.worker import ThreadedWorker
+from devstack.stack import Stack
+from vton.adapters.redis.queue import Liveness, open_queue
+from vton.adapters.redis.rq_worker import ThreadedWorker
 from vton.app import create_app
-from vton.local.stack import Stack
 from vton.tryon.jobs import RUN, handlers
 from vton.web.dashboard import ENDPOINTS
 
@@ -313,7 +313,7 @@ def test_pages_answer_while_jobs_run_wait_fail_and_are_cancelled(
     assert worker["current_job"]["call_string"].startswith(f"{RUN}(")
 
     task = database.execute(
-        "select provider_task_id from try_on_history where id = %s", (running[0],)
+        "select task_id from provider_tasks where session_id = %s", (running[0],)
     ).fetchone()
     assert task is not None
     shown = browser.job(running[0])

@@ -10,7 +10,7 @@ import requests
 from actors import encoded
 from PIL import Image
 
-from vton.local.stack import GARMENTS, Stack
+from devstack.stack import GARMENTS, Stack
 
 
 def listed(stack: Stack, **query: Any) -> requests.Response:

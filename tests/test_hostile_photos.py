@@ -23,16 +23,16 @@ from pillow_heif import HeifImageFile, from_pillow
 from redis import Redis
 from test_photos import PICTURES, PORTRAIT, close, opened
 
-from vton import imaging
 from vton.errors import Problem
-from vton.imaging import (
-    MAX_SIDE,
-    WALL_SECONDS,
-    normalise_garment,
-    normalise_photo,
-    photo_to_jpeg,
-    verify_result,
-)
+from vton.imaging.convert import MAX_SIDE, photo_to_jpeg
+from vton.imaging.photos import PictureConverter
+from vton.imaging.sandbox import WALL_SECONDS, Sandbox
+from vton.imaging.triage import is_ordinary_jpeg
+
+CONVERTER = PictureConverter(Sandbox())
+normalise_photo = CONVERTER.normalise_photo
+normalise_garment = CONVERTER.normalise_garment
+verify_result = CONVERTER.verify_result
 
 pytestmark = pytest.mark.thorough
 
@@ -446,8 +446,8 @@ SLOW = {
 
 @pytest.mark.parametrize("name", SLOW)
 def test_what_may_be_slow_is_not_decoded_in_the_web_process(name: str) -> None:
-    assert imaging._is_quick(PLAIN)
-    assert not imaging._is_quick(SLOW[name])
+    assert is_ordinary_jpeg(PLAIN)
+    assert not is_ordinary_jpeg(SLOW[name])
 
 
 def test_a_result_of_a_million_chunks_is_ended() -> None:
@@ -657,7 +657,7 @@ def test_a_refusal_leaves_nothing(
 
 
 @pytest.mark.parametrize(
-    ("data", "quick"),
+    ("data", "ordinary"),
     [
         (jpeg(), True),
         (jpeg(3000, 4000), True),
@@ -670,5 +670,5 @@ def test_a_refusal_leaves_nothing(
         (b"\xff\xd8\xff\xe0\xff\xff", False),
     ],
 )
-def test_only_an_ordinary_jpeg_is_decoded_in_the_web_process(data: bytes, quick: bool) -> None:
-    assert imaging._is_quick(data) is quick
+def test_only_an_ordinary_jpeg_is_decoded_in_the_web_process(data: bytes, ordinary: bool) -> None:
+    assert is_ordinary_jpeg(data) is ordinary

@@ -14,9 +14,9 @@ from actors import User, jpeg, upload
 from flask import Flask, request
 
 from config import Config
+from devstack.stack import Stack
 from vton.app import create_app
 from vton.errors import CATALOGUE
-from vton.local.stack import Stack
 
 REQUIRED = {
     "SUPABASE_URL": "https://example.supabase.co",

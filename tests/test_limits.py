@@ -14,8 +14,8 @@ from redis import Redis
 from werkzeug.test import TestResponse
 
 from config import Config
+from devstack.stack import Stack
 from vton.app import create_app
-from vton.local.stack import Stack
 
 Database = psycopg.Connection[Any]
 PHOTO = jpeg()
@@ -282,7 +282,7 @@ def test_old_keys_are_forgotten(
         [user.id],
     )
 
-    services.sweep._forget_keys()
+    services.sweep.delete_old_idempotency_keys()
 
     until(
         lambda: (

@@ -18,8 +18,8 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
+from devstack.stack import Stack
 from vton.errors import CATALOGUE
-from vton.local.stack import Stack
 
 pytestmark = pytest.mark.thorough
 

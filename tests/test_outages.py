@@ -12,9 +12,9 @@ from actors import Simulator, User, jpeg, objects_of, until, upload
 from redis import Redis
 
 from config import Config
-from vton.adapters.queue import LEAD_KEY, NEW_EPOCH_KEY
+from devstack.stack import Stack
+from vton.adapters.redis.queue import LEADER_KEY, NEW_GENERATION_KEY
 from vton.app import create_app
-from vton.local.stack import Stack
 from vton.wiring import Services
 
 Database = psycopg.Connection[Any]
@@ -121,17 +121,17 @@ def test_what_could_not_be_undone_is_undone_later_and_never_run(
         [user.id],
     )
 
-    redis.delete(LEAD_KEY, NEW_EPOCH_KEY)
-    services.sweep.make_pass()
+    redis.delete(LEADER_KEY, NEW_GENERATION_KEY)
+    services.sweep.run_once()
 
     until(lambda: sessions_of(database, user) == 0)
     assert simulator.submits() == []
 
 
 STEPS = {
-    "the claim": {"methods": ["PATCH"], "paths": "try_on_history"},
-    "the ticket": {"paths": "rpc/take_ticket"},
-    "the settling": {"paths": "rpc/settle_submit"},
+    "the start": {"methods": ["PATCH"], "paths": "try_on_history"},
+    "the claim to submit": {"paths": "rpc/claim_submit"},
+    "the outcome": {"paths": "rpc/record_outcome"},
     "the photo": {"methods": ["GET"], "services": ["storage"]},
     "the result": {"methods": ["POST"], "paths": "try-on-results"},
 }
@@ -158,17 +158,17 @@ def test_a_run_outlasts_supabase(
     assert len(objects_of(database, user)) == 2
 
 
-def test_an_error_task_is_forgiven_though_the_answer_was_lost(
+def test_an_error_task_is_submitted_again_though_the_answer_was_lost(
     user: User, garment_id: str, simulator: Simulator, spoil: Spoil
 ) -> None:
     simulator.change(faults=[{"at": "submit", "kind": "error"}])
-    spoil(kind="cut", paths="rpc/forgive_error", after_work=True)
+    spoil(kind="cut", paths="rpc/allow_one_resubmit", after_work=True)
 
     assert user.wait(user.start(garment_id))["status"] == "success"
     assert len(simulator.submits()) == 2
 
 
-@pytest.mark.parametrize("function", ["take_ticket", "settle_submit"])
+@pytest.mark.parametrize("function", ["claim_submit", "record_outcome"])
 @pytest.mark.parametrize("after_work", [False, True])
 def test_a_page_in_place_of_an_answer_is_not_believed(
     user: User,
@@ -183,8 +183,8 @@ def test_a_page_in_place_of_an_answer_is_not_believed(
     session_id = user.start(garment_id)
 
     assert user.wait(session_id)["status"] == "success"
-    books = database.execute("select outcome from submits where session_id = %s", [session_id])
-    assert books.fetchall() == [("accepted",)]
+    ledger = database.execute("select outcome from submits where session_id = %s", [session_id])
+    assert ledger.fetchall() == [("accepted",)]
 
 
 @pytest.mark.parametrize("status", ["400", "404", "413"])

@@ -27,12 +27,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from vton.adapters.bounded import Answer, BoundedHttp, dial
-from vton.adapters.download import Address, Downloads, is_public, read_url, resolve
-from vton.adapters.pace import Pace
-from vton.adapters.pixazo import KEY_HEADER, Pixazo, PixazoSettings
+from vton.adapters.clock import SystemClock
+from vton.adapters.http.client import Answer, HttpClient, dial
+from vton.adapters.http.download import Address, Downloads, is_public, read_url, resolve
+from vton.adapters.pixazo.client import KEY_HEADER, Pixazo, PixazoSettings
+from vton.adapters.pixazo.throttle import Throttle
+from vton.imaging.photos import PictureConverter
+from vton.imaging.sandbox import Sandbox
 from vton.tryon.model import ProviderTask
-from vton.tryon.ports import Inputs, Later, Never
+from vton.tryon.ports.provider import Inputs, PermanentError, RetryableError
 
 KEY = "the-providers-key"
 PICTURE = b"\x89PNG and so on" * 1000
@@ -142,7 +145,7 @@ class Resolver:
 
 def refused(get: Callable[[], object]) -> str:
     """Why something is refused for good."""
-    with pytest.raises(Never) as caught:
+    with pytest.raises(PermanentError) as caught:
         get()
     return f"{caught.value.code} {caught.value}"
 
@@ -356,7 +359,7 @@ def test_a_few_redirects_are_followed_and_no_more(status: int) -> None:
 
 @pytest.mark.parametrize("status", ["404 Not Found", "500 Oops", "206 Partial", "302 No Location"])
 def test_another_status_may_be_better_later(status: str) -> None:
-    with serving(answer(b"", status)) as server, pytest.raises(Later):
+    with serving(answer(b"", status)) as server, pytest.raises(RetryableError):
         Downloads(["127.0.0.1"]).get(server.url)
 
 
@@ -409,9 +412,11 @@ def test_who_cannot_prove_the_name_gets_no_request(tmp_path: Path) -> None:
     with serving(answer(), tls=tls) as server:
         url = f"https://{HOST}:{server.port}/a.png"
         downloads = Downloads([HOST], Resolver(["127.0.0.1"]), trust)
-        with pytest.raises(Later, match="SSLCertVerificationError"):
+        with pytest.raises(RetryableError, match="SSLCertVerificationError"):
             downloads.get(url)
-        with pytest.raises(Later, match="SSLCertVerificationError"):  # nor by our own roots
+        with pytest.raises(
+            RetryableError, match="SSLCertVerificationError"
+        ):  # nor by our own roots
             Downloads([HOST], Resolver(["127.0.0.1"])).get(url)
 
     assert server.heads == []
@@ -457,7 +462,7 @@ def test_a_name_that_cannot_be_resolved_may_be_later() -> None:
     def away(_host: str, _port: int) -> Sequence[str]:
         raise socket.gaierror(socket.EAI_AGAIN, "try again")
 
-    with pytest.raises(Later):
+    with pytest.raises(RetryableError):
         Downloads([], away).get(f"https://{HOST}/")
 
 
@@ -500,13 +505,13 @@ def test_size_is_bounded_whatever_is_declared() -> None:
     ],
 )
 def test_a_drip_ends_in_time(start: bytes) -> None:
-    with dripping(start) as server, within(1.5), pytest.raises(Later):
+    with dripping(start) as server, within(1.5), pytest.raises(RetryableError):
         Downloads(["127.0.0.1"], seconds=0.4).get(server.url)
 
 
 def test_a_handshake_that_hangs_ends_in_time() -> None:
     silent = Server(lambda _server, _connection: None)
-    with silent.running() as server, within(1.5), pytest.raises(Later):
+    with silent.running() as server, within(1.5), pytest.raises(RetryableError):
         Downloads(["127.0.0.1"], seconds=0.4).get(f"https://127.0.0.1:{server.port}/")
 
 
@@ -515,7 +520,7 @@ def test_time_is_bounded_over_all_redirects_together() -> None:
         server.over.wait(0.2)
         connection.sendall(answer(b"", "302 Found", Location="/"))
 
-    with Server(wait_and_move).running() as server, within(1.5), pytest.raises(Later):
+    with Server(wait_and_move).running() as server, within(1.5), pytest.raises(RetryableError):
         Downloads(["127.0.0.1"], seconds=0.3).get(server.url)
 
 
@@ -543,7 +548,7 @@ def test_an_answer_that_breaks_off_may_be_better_later(reply: bytes) -> None:
         connection.sendall(reply)
         connection.shutdown(socket.SHUT_RDWR)
 
-    with Server(cut).running() as server, pytest.raises(Later):
+    with Server(cut).running() as server, pytest.raises(RetryableError):
         Downloads(["127.0.0.1"], seconds=2).get(server.url)
 
 
@@ -582,8 +587,14 @@ def pixazo(base_url: str, *allowed: str) -> Pixazo:
         send_urls=False,
         allowed_hosts=frozenset(allowed),
     )
-    pace = Pace(1000, threading.Event())
-    return Pixazo(settings, NoPictures(), pace, 8, Downloads(["127.0.0.1"]))
+    return Pixazo(
+        settings=settings,
+        pictures=NoPictures(),
+        converter=PictureConverter(Sandbox()),
+        throttle=Throttle(1000, threading.Event(), SystemClock()),
+        downloads=Downloads(["127.0.0.1"]),
+        http=HttpClient(8),
+    )
 
 
 INPUTS = Inputs("cGVyc29u", "Z2FybWVudA==")
@@ -644,7 +655,7 @@ def test_the_key_does_not_go_where_an_answer_says(polling_url: str) -> None:
         submit = answer(accepted(polling_url.format(port=elsewhere.port)), "202 Accepted")
         with serving(submit, running) as server:
             provider = pixazo(server.url, "127.0.0.1")
-            provider.look(provider.submit(INPUTS, other_field=False))
+            provider.poll(provider.submit(INPUTS))
 
     assert elsewhere.connections == 0
     assert server.heads[1].startswith("GET /v2/requests/status/r1 ")
@@ -654,7 +665,7 @@ def test_the_key_does_not_go_where_an_answer_says(polling_url: str) -> None:
 def test_a_stored_polling_url_is_checked_again() -> None:
     with serving(answer(), address="127.0.0.2") as elsewhere:
         provider = pixazo("http://127.0.0.1:9", "127.0.0.1")
-        assert refused(lambda: provider.look(ProviderTask("r1", elsewhere.url)))
+        assert refused(lambda: provider.poll(ProviderTask("pixazo", "r1", elsewhere.url)))
         assert elsewhere.connections == 0
 
 
@@ -663,14 +674,14 @@ def test_the_key_does_not_follow_a_redirect() -> None:
         moved = answer(b"", "307 Moved", Location=elsewhere.url)
         with serving(moved) as server:
             provider = pixazo(server.url, "127.0.0.1", "127.0.0.2")
-            assert "uncertain" in refused(lambda: provider.submit(INPUTS, other_field=False))
-            with pytest.raises(Later):
-                provider.look(ProviderTask("r1", server.url))
+            assert "uncertain" in refused(lambda: provider.submit(INPUTS))
+            with pytest.raises(RetryableError):
+                provider.poll(ProviderTask("pixazo", "r1", server.url))
         assert elsewhere.connections == 0
 
 
 def test_a_result_is_fetched_without_the_key() -> None:
-    with serving(answer()) as server, pytest.raises(Never, match="no picture"):
+    with serving(answer()) as server, pytest.raises(PermanentError, match="no picture"):
         pixazo("http://127.0.0.1:9").fetch(server.url)
 
     assert KEY not in server.heads[0]
@@ -687,7 +698,7 @@ def test_the_environment_does_not_send_the_key_elsewhere(
         with serving(answer(b'{"status": "PROCESSING"}', Set_Cookie="a=b")) as server:
             provider = pixazo(server.url)
             for _ in range(2):
-                provider.look(ProviderTask("r1", server.url))
+                provider.poll(ProviderTask("pixazo", "r1", server.url))
         assert proxy.connections == 0
 
     assert not any(word in head for head in server.heads for word in ("Authorization", "Cookie"))
@@ -701,13 +712,13 @@ def test_a_status_that_is_too_large_or_packed_is_none() -> None:
     big = json.dumps({"status": "PROCESSING", "more": "x" * 1_100_000}).encode()
     packed = gzip.compress(b'{"status": "PROCESSING"}')
     for reply in (answer(big), answer(packed, Content_Encoding="gzip")):
-        with serving(reply) as server, pytest.raises(Later):
-            pixazo(server.url).look(ProviderTask("r1", server.url))
+        with serving(reply) as server, pytest.raises(RetryableError):
+            pixazo(server.url).poll(ProviderTask("pixazo", "r1", server.url))
 
 
 def test_a_submits_answer_that_is_too_large_leaves_it_open() -> None:
     with serving(answer(b" " * 1_100_000, "202 Accepted")) as server:
-        why = refused(lambda: pixazo(server.url).submit(INPUTS, other_field=False))
+        why = refused(lambda: pixazo(server.url).submit(INPUTS))
 
     assert "provider_uncertain" in why
 
@@ -723,7 +734,7 @@ def test_a_submits_answer_that_is_too_large_leaves_it_open() -> None:
 )
 def test_a_dripping_api_is_given_up_in_time(start: bytes) -> None:
     with dripping(start) as server, within(1.5), pytest.raises(requests.RequestException):
-        ask(BoundedHttp(1), server.url)
+        ask(HttpClient(1), server.url)
 
 
 def test_an_api_that_does_not_read_is_given_up_in_time() -> None:
@@ -731,7 +742,7 @@ def test_an_api_that_does_not_read_is_given_up_in_time() -> None:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
     with listener, within(2), pytest.raises(requests.RequestException):
-        ask(BoundedHttp(1), url, {"image": "x" * 30_000_000})
+        ask(HttpClient(1), url, {"image": "x" * 30_000_000})
 
 
 def test_a_second_request_has_time_of_its_own_on_the_same_connection() -> None:
@@ -740,14 +751,14 @@ def test_a_second_request_has_time_of_its_own_on_the_same_connection() -> None:
         connection.sendall(answer(b"{}"))
 
     with Server(late).running() as server:
-        http = BoundedHttp(1)
+        http = HttpClient(1)
         for _ in range(2):
             assert ask(http, server.url).status == 200
 
         assert server.connections == 1
 
 
-def ask(http: BoundedHttp, url: str, body: Any = None) -> Answer:
+def ask(http: HttpClient, url: str, body: Any = None) -> Answer:
     """Ask an API, with little patience."""
     return http.ask("POST", url, headers={}, body=body, connect=0.3, seconds=0.5, limit=1000)
 
@@ -755,14 +766,14 @@ def ask(http: BoundedHttp, url: str, body: Any = None) -> Answer:
 def test_a_submit_that_was_never_sent_may_be_repeated() -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    with pytest.raises(Later):
-        pixazo(f"http://127.0.0.1:{port}").submit(INPUTS, other_field=False)
+    with pytest.raises(RetryableError):
+        pixazo(f"http://127.0.0.1:{port}").submit(INPUTS)
 
 
 def test_a_submit_to_who_cannot_prove_the_name_was_never_sent(tmp_path: Path) -> None:
     theirs, _ = certificate("127.0.0.1", tmp_path)
-    with serving(answer(accepted("")), tls=theirs) as server, pytest.raises(Later):
-        pixazo(f"https://127.0.0.1:{server.port}").submit(INPUTS, other_field=False)
+    with serving(answer(accepted("")), tls=theirs) as server, pytest.raises(RetryableError):
+        pixazo(f"https://127.0.0.1:{server.port}").submit(INPUTS)
 
     assert server.heads == []
 
@@ -770,9 +781,9 @@ def test_a_submit_to_who_cannot_prove_the_name_was_never_sent(tmp_path: Path) ->
 def test_many_threads_share_the_connections() -> None:
     with serving(answer(b'{"status": "PROCESSING"}')) as server:
         provider = pixazo(server.url)
-        task = ProviderTask("r1", server.url)
+        task = ProviderTask("pixazo", "r1", server.url)
         with ThreadPoolExecutor(8) as pool:
-            list(pool.map(lambda _: provider.look(task), range(64)))
+            list(pool.map(lambda _: provider.poll(task), range(64)))
 
         assert server.connections <= 8
 
@@ -780,7 +791,7 @@ def test_many_threads_share_the_connections() -> None:
 def test_a_bounded_download_works_with_greenlets() -> None:
     script = (
         "from gevent import monkey; monkey.patch_all()\nimport sys\n"
-        "from vton.adapters.download import Downloads\n"
+        "from vton.adapters.http.download import Downloads\n"
         "print(len(Downloads(['127.0.0.1']).get(sys.argv[1])))"
     )
     with serving(answer()) as server:

@@ -15,7 +15,13 @@ from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
 from vton.errors import Problem
-from vton.imaging import normalise_garment, normalise_photo, verify_result
+from vton.imaging.photos import PictureConverter
+from vton.imaging.sandbox import Sandbox
+
+CONVERTER = PictureConverter(Sandbox())
+normalise_photo = CONVERTER.normalise_photo
+normalise_garment = CONVERTER.normalise_garment
+verify_result = CONVERTER.verify_result
 
 ORIENTATION = 0x0112
 MAKE = 0x010F

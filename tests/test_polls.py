@@ -12,10 +12,11 @@ from flask import request
 from redis import Redis
 
 from config import Config
-from vton.adapters.cache import Cache
-from vton.adapters.pictures import KEPT_SECONDS, SIGNED_SECONDS, Bucket, _dump
-from vton.adapters.queue import LEAD_KEY, NEW_EPOCH_KEY
-from vton.adapters.status import (
+from devstack.stack import Stack
+from vton.adapters.redis.cache import Cache
+from vton.adapters.redis.queue import LEADER_KEY, NEW_GENERATION_KEY
+from vton.adapters.redis.signed_urls import CACHED_SECONDS, SIGNED_SECONDS, SignedUrlCache, dump
+from vton.adapters.redis.status_cache import (
     DELETED_SECONDS,
     ENDED_SECONDS,
     FILLED_SECONDS,
@@ -23,14 +24,13 @@ from vton.adapters.status import (
     SAMPLES_KEY,
     TYPICAL_KEY,
     UNFINISHED_SECONDS,
-    StatusCache,
+    RedisStatusCache,
     status_key,
 )
-from vton.adapters.supabase import connect_supabase
 from vton.app import create_app
-from vton.local.stack import Stack
-from vton.tryon.model import Look, Status, failed, result_path
-from vton.tryon.ports import SignedUrl, Typical
+from vton.tryon.model import SessionState, Status, failed, result_path
+from vton.tryon.ports.queue import TypicalDurations
+from vton.tryon.ports.storage import SignedUrl
 from vton.tryon.routes import TAG_SECONDS
 from vton.wiring import Services
 
@@ -52,12 +52,12 @@ def calls(stack: Stack) -> Callable[[], int]:
 
 
 @pytest.fixture
-def statuses(stack: Stack, redis: Redis) -> StatusCache:
+def statuses(stack: Stack, redis: Redis) -> RedisStatusCache:
     """What the service's processes write to."""
     config = Config.from_env(stack.child_environ)
-    supabase = connect_supabase(config.supabase_url, config.supabase_service_role_key, 1)
     cache = Cache(redis)
-    return StatusCache(cache, Bucket(supabase, config.storage_bucket, cache))
+    bucket_url = f"{config.supabase_url}/{config.storage_bucket}"
+    return RedisStatusCache(cache, SignedUrlCache(cache, bucket_url))
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def typical(redis: Redis) -> Iterator[Redis]:
 
 
 def poll(user: User, session_id: str, tag: str = "") -> requests.Response:
-    """One look, as a browser makes it that has looked before."""
+    """One poll, as a browser makes it that has polled before."""
     headers = {"If-None-Match": tag} if tag else {}
     return user.call("GET", f"/api/try-on/{session_id}/status", headers=headers)
 
@@ -90,7 +90,7 @@ def test_while_a_worker_has_it_no_poll_calls_supabase(
     assert {user.status(session_id)["status"] for _ in range(30)} == {"processing"}
     assert {poll(user, session_id, "W/x").status_code for _ in range(10)} == {200}
 
-    # the sweep looks at what is unfinished, and the run settles its submit
+    # the sweep looks at what is unfinished, and the run records its outcome
     assert calls() - before <= 2
     simulator.change(delay=0)
 
@@ -121,7 +121,7 @@ def test_nothing_is_believed_for_long(
     assert 0 < redis.ttl(status_key(user.id, done)) <= ENDED_SECONDS
 
 
-def test_another_users_look_finds_nothing_of_what_is_kept(
+def test_another_users_poll_finds_nothing_of_what_is_cached(
     user: User, sign_up: Callable[[], User], garment_id: str, simulator: Simulator
 ) -> None:
     session_id = user.start(garment_id)
@@ -130,46 +130,48 @@ def test_another_users_look_finds_nothing_of_what_is_kept(
     assert poll(sign_up(), session_id).json()["code"] == "session_not_found"
 
 
-STALE = [Look(Status.QUEUED), Look(Status.PROCESSING, began_at=1.0)]
+STALE = [SessionState(Status.QUEUED), SessionState(Status.PROCESSING, began_at=1.0)]
 
 
-@pytest.mark.parametrize("end", [Look(Status.SUCCESS), failed("provider_failed")])
+@pytest.mark.parametrize("end", [SessionState(Status.SUCCESS), failed("provider_failed")])
 @pytest.mark.parametrize("stale", STALE)
 def test_a_stalled_run_does_not_bring_back_what_was(
-    statuses: StatusCache, end: Look, stale: Look
+    statuses: RedisStatusCache, end: SessionState, stale: SessionState
 ) -> None:
     user_id, session_id = str(uuid4()), str(uuid4())
-    statuses.put(user_id, session_id, end)
+    statuses.advance(user_id, session_id, end)
 
-    statuses.put(user_id, session_id, stale)
-    statuses.fill(user_id, session_id, stale)
-    statuses.prolong([(user_id, session_id)])
+    statuses.advance(user_id, session_id, stale)
+    statuses.set_if_absent(user_id, session_id, stale)
+    statuses.extend_ttl([(user_id, session_id)])
 
-    assert statuses.find(user_id, session_id).look == end
+    assert statuses.find(user_id, session_id).state == end
 
 
-@pytest.mark.parametrize("late", [*STALE, Look(Status.SUCCESS), failed("interrupted")])
-def test_what_comes_after_a_delete_stays_deleted(statuses: StatusCache, late: Look) -> None:
+@pytest.mark.parametrize("late", [*STALE, SessionState(Status.SUCCESS), failed("interrupted")])
+def test_what_comes_after_a_delete_stays_deleted(
+    statuses: RedisStatusCache, late: SessionState
+) -> None:
     user_id, session_id = str(uuid4()), str(uuid4())
     statuses.mark_deleted(user_id, session_id)
 
-    statuses.put(user_id, session_id, late)
-    statuses.fill(user_id, session_id, late)
+    statuses.advance(user_id, session_id, late)
+    statuses.set_if_absent(user_id, session_id, late)
 
-    kept = statuses.find(user_id, session_id)
-    assert (kept.look, kept.deleted) == (None, True)
+    cached = statuses.find(user_id, session_id)
+    assert (cached.state, cached.deleted) == (None, True)
 
 
-def test_a_reader_that_was_slow_does_not_replace_what_is_newer(statuses: StatusCache) -> None:
+def test_a_reader_that_was_slow_does_not_replace_what_is_newer(statuses: RedisStatusCache) -> None:
     user_id, session_id = str(uuid4()), str(uuid4())
-    statuses.put(user_id, session_id, Look(Status.PROCESSING))
+    statuses.advance(user_id, session_id, SessionState(Status.PROCESSING))
 
-    statuses.fill(user_id, session_id, Look(Status.QUEUED))
+    statuses.set_if_absent(user_id, session_id, SessionState(Status.QUEUED))
 
-    assert statuses.find(user_id, session_id).look == Look(Status.PROCESSING)
+    assert statuses.find(user_id, session_id).state == SessionState(Status.PROCESSING)
 
 
-def test_the_sweep_prolongs_what_is_unfinished_and_brings_nothing_back(
+def test_the_sweep_extends_what_is_unfinished_and_brings_nothing_back(
     user: User, garment_id: str, simulator: Simulator, redis: Redis, services: Services
 ) -> None:
     simulator.change(delay=60)
@@ -179,36 +181,41 @@ def test_the_sweep_prolongs_what_is_unfinished_and_brings_nothing_back(
     redis.expire(status_key(user.id, kept), 2)
     forget(redis, user, forgotten)
 
-    redis.delete(LEAD_KEY, NEW_EPOCH_KEY)
-    services.sweep.make_pass()
+    redis.delete(LEADER_KEY, NEW_GENERATION_KEY)
+    services.sweep.run_once()
 
     assert redis.ttl(status_key(user.id, kept)) > 2
     assert not redis.exists(status_key(user.id, forgotten))
     simulator.change(delay=0)
 
 
-# -- the short way ---------------------------------------------------------------------------
+# -- the middleware ---------------------------------------------------------------------------
 
-LOOKS = {
-    "queued": Look(Status.QUEUED),
-    "processing": Look(Status.PROCESSING, queued_at=1.0, began_at=2.0),
+STATES = {
+    "queued": SessionState(Status.QUEUED),
+    "processing": SessionState(Status.PROCESSING, queued_at=1.0, began_at=2.0),
     "failed": failed("photo_rejected"),
-    "success": Look(Status.SUCCESS),
+    "success": SessionState(Status.SUCCESS),
 }
 
 
-@pytest.mark.parametrize("name", LOOKS)
+@pytest.mark.parametrize("name", STATES)
 @pytest.mark.parametrize("origin", [None, "http://localhost:5173"])
-def test_the_short_way_answers_what_the_view_does(
-    stack: Stack, user: User, statuses: StatusCache, redis: Redis, name: str, origin: str | None
+def test_the_middleware_answers_what_the_view_does(
+    stack: Stack,
+    user: User,
+    statuses: RedisStatusCache,
+    redis: Redis,
+    name: str,
+    origin: str | None,
 ) -> None:
     app = create_app(Config.from_env(stack.child_environ))
     viewed: list[str] = []
     app.before_request(lambda: viewed.append(request.path))
     session_id = str(uuid4())
-    statuses.put(user.id, session_id, LOOKS[name])
+    statuses.advance(user.id, session_id, STATES[name])
     url = SignedUrl("https://x.supabase.co/sign/a.png?token=t", datetime.now(UTC))
-    redis.set(statuses._pictures.key(result_path(user.id, session_id)), _dump(url), ex=20)
+    redis.set(statuses._results.key(result_path(user.id, session_id)), dump(url), ex=20)
     headers = {"Authorization": f"Bearer {user.token}", "X-Request-ID": "mine"}
     headers |= {"Origin": origin} if origin else {}
 
@@ -218,13 +225,13 @@ def test_the_short_way_answers_what_the_view_does(
         return answer.status_code, sorted(answer.headers), answer.data
 
     by_the_view = ask()
-    by_the_short_way = ask()
+    by_the_middleware = ask()
     tag = dict(by_the_view[1])["ETag"]
     unchanged = ask(**{"If-None-Match": tag})
     app.wsgi_app = app.wsgi_app.app._app  # type: ignore[attr-defined]
 
     assert len(viewed) == 1
-    assert by_the_short_way == by_the_view
+    assert by_the_middleware == by_the_view
     assert unchanged == ask(**{"If-None-Match": tag})
     assert (unchanged[0], len(viewed)) == (304, 2)
 
@@ -267,12 +274,14 @@ def test_an_end_changes_the_tag_and_a_new_signature_does_not(
 
 def test_a_tag_changes_before_the_url_expires() -> None:
     """A URL that is handed out is good for half its life at least; a tag lasts less long."""
-    assert TAG_SECONDS < SIGNED_SECONDS - KEPT_SECONDS
+    assert TAG_SECONDS < SIGNED_SECONDS - CACHED_SECONDS
 
 
-def test_an_ended_look_is_answered_from_redis_alone(user: User, statuses: StatusCache) -> None:
+def test_an_ended_status_is_answered_from_redis_alone(
+    user: User, statuses: RedisStatusCache
+) -> None:
     session_id = str(uuid4())  # not even in the database
-    statuses.put(user.id, session_id, failed("photo_rejected"))
+    statuses.advance(user.id, session_id, failed("photo_rejected"))
 
     first = poll(user, session_id)
 
@@ -284,27 +293,27 @@ def test_an_ended_look_is_answered_from_redis_alone(user: User, statuses: Status
 
 
 def test_an_eta_is_what_the_last_ones_took(
-    user: User, statuses: StatusCache, typical: Redis
+    user: User, statuses: RedisStatusCache, typical: Redis
 ) -> None:
     session_id = str(uuid4())
 
     def eta(**times: float) -> int | None:
         typical.delete(status_key(user.id, session_id))
         status = Status.PROCESSING if "began_at" in times else Status.QUEUED
-        statuses.put(user.id, session_id, Look(status, **times))
+        statuses.advance(user.id, session_id, SessionState(status, **times))
         found: int | None = poll(user, session_id).json()["data"]["etaSeconds"]
         return found
 
     for count, (wait, run) in enumerate([(1, 30), (2, 40), (100, 50), (3, 20), (4, 900)]):
         assert (count, eta(queued_at=time.time())) == (count, None)
-        statuses.record(Typical(wait, run))
+        statuses.record_durations(TypicalDurations(wait, run))
     assert count + 1 == MIN_SAMPLES
 
     assert eta(queued_at=time.time()) in (42, 43)  # the medians: 3 s of waiting, 40 of running
     assert eta(queued_at=time.time() - 200, began_at=time.time() - 10) in (29, 30, 31)
     assert eta(queued_at=time.time() - 60, began_at=time.time() - 50) is None  # it takes longer
     typical.delete(status_key(user.id, session_id))
-    statuses.put(user.id, session_id, Look(Status.SUCCESS, queued_at=time.time()))
+    statuses.advance(user.id, session_id, SessionState(Status.SUCCESS, queued_at=time.time()))
     assert poll(user, session_id).json()["data"]["etaSeconds"] is None
 
 

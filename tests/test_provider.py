@@ -7,7 +7,7 @@ import pytest
 import requests
 from actors import Simulator, User
 
-from vton.local.stack import Stack
+from devstack.stack import Stack
 
 
 def accepted(simulator: Simulator) -> int:
@@ -25,7 +25,7 @@ def test_the_legacy_contract_is_understood(
 
     assert status["status"] == "success", status
     row = database.execute(
-        "select provider_task_id, provider_status_url from try_on_history where id = %s",
+        "select task_id, status_url from provider_tasks where session_id = %s",
         [session_id],
     ).fetchone()
     assert row is not None

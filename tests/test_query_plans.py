@@ -14,11 +14,11 @@ from actors import User, clean_environ
 from redis import Redis
 
 from config import Config
-from vton.adapters.queue import LEAD_KEY, NEW_EPOCH_KEY
-from vton.adapters.tables import SubmitBooks
-from vton.local.postgres import SUPERUSER
-from vton.local.stack import Stack, free_ports
-from vton.tryon.ports import Outcome
+from devstack.postgres import SUPERUSER
+from devstack.stack import Stack, free_ports
+from vton.adapters.redis.queue import LEADER_KEY, NEW_GENERATION_KEY
+from vton.adapters.supabase.submit_ledger import SubmitRows
+from vton.tryon.ports.database import Outcome
 from vton.wiring import Services, connect
 
 pytestmark = pytest.mark.thorough
@@ -97,22 +97,26 @@ def use_everything(stack: Stack) -> None:
     with Redis.from_url(stack.child_environ["REDIS_URL"]) as redis:
         redis.flushdb()
         assert user.status(done)
-        redis.delete(LEAD_KEY, NEW_EPOCH_KEY)
-    books, runs = services.runs._books, services.runs
-    assert isinstance(books, SubmitBooks)
-    books.settle(str(uuid4()), Outcome.UNCERTAIN)
-    books.forgive_error(done, "no such task")
-    runs._sessions.task(done)
-    runs._sessions.status(done)
-    runs._sessions.fail(done, "interrupted")
+        redis.delete(LEADER_KEY, NEW_GENERATION_KEY)
+    ledger, runner = services.runner.ledger, services.runner
+    assert isinstance(ledger, SubmitRows)
+    ledger.record_outcome(str(uuid4()), Outcome.UNCERTAIN)
+    ledger.allow_one_resubmit(done, "no such task")
+    runner.sessions.task(done)
+    runner.sessions.status(done)
+    runner.sessions.fail(done, "interrupted")
+    sweep = services.sweep
     for step in (
-        services.sweep._recover, services.sweep._doubt, services.sweep._retire,
-        services.sweep._forget_keys, services.sweep._erase,
-    ):  # fmt: skip
+        sweep.recover,
+        sweep.mark_stale_submits,
+        sweep.delete_old_sessions,
+        sweep.delete_old_idempotency_keys,
+        sweep.erase,
+    ):
         step()
     assert user.call("DELETE", f"/api/try-on/{done}").ok
-    services.tryons._sessions.undo(str(uuid4()))
-    services.tryons._sessions.delete_ended(datetime.now(UTC) - timedelta(days=20), 10)
+    services.tryons.sessions.undo(str(uuid4()))
+    services.tryons.sessions.delete_ended(datetime.now(UTC) - timedelta(days=20), 10)
 
 
 def test_every_query_has_an_index(explaining: tuple[Stack, Path]) -> None:

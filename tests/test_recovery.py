@@ -12,8 +12,8 @@ from actors import Simulator, User, objects_of, until
 from redis import Redis
 
 from config import Config
-from vton.adapters.queue import EPOCH_KEY, LEAD_KEY, NEW_EPOCH_KEY
-from vton.local.stack import Stack
+from devstack.stack import Stack
+from vton.adapters.redis.queue import GENERATION_KEY, LEADER_KEY, NEW_GENERATION_KEY
 from vton.wiring import Services, connect
 
 Database = psycopg.Connection[Any]
@@ -28,7 +28,7 @@ def killed_worker(stack: Stack, redis: Redis) -> Iterator[None]:
     finally:
         for key in redis.scan_iter("vton:alive:*"):
             redis.delete(key)
-        redis.delete(LEAD_KEY, NEW_EPOCH_KEY)
+        redis.delete(LEADER_KEY, NEW_GENERATION_KEY)
         stack.start_process("worker")
 
 
@@ -134,7 +134,7 @@ def test_two_runs_of_one_session_are_harmless(
     simulator.change(delay=1)
     session_id = user.start(garment_id)
     user.wait(session_id, "processing")
-    second = threading.Thread(target=services.runs.run, args=(session_id,))
+    second = threading.Thread(target=services.runner.run, args=(session_id,))
     second.start()
 
     status = user.wait(session_id)
@@ -158,7 +158,7 @@ def test_a_queue_that_was_emptied_is_filled_again(
         redis.flushall()
         for session_id in sessions:
             older(database, session_id, 25)
-        redis.set(EPOCH_KEY, "the pass that found Redis empty is over")
+        redis.set(GENERATION_KEY, "the pass that found Redis empty is over")
 
     assert {user.wait(session_id)["status"] for session_id in sessions} == {"success"}
     assert len(simulator.submits()) == 2
@@ -203,7 +203,7 @@ def test_a_session_past_its_deadline_is_not_paid_for(
     try:
         session_id = user.start(garment_id)
         impatient = Config.from_env({**stack.child_environ, "SESSION_DEADLINE": "0.01"})
-        connect(impatient).runs.run(session_id)
+        connect(impatient).runner.run(session_id)
     finally:
         stack.start_process("worker")
 
@@ -219,7 +219,7 @@ def test_a_task_that_never_ends_is_failed_by_its_run(
     user.wait(session_id, "processing")
     impatient = Config.from_env({**stack.child_environ, "SESSION_DEADLINE": "1"})
 
-    connect(impatient).runs.run(session_id)
+    connect(impatient).runner.run(session_id)
 
     assert user.status(session_id)["error"]["code"] == "deadline_exceeded"
 
@@ -294,7 +294,7 @@ def test_an_erasure_is_made_twice_and_then_forgotten(
     user.call("DELETE", f"/api/try-on/{session_id}")
     late = f"try-on-results/{user.id}/{session_id}_result.png"
     sweep(services, redis)
-    services.runs._pictures.put(late, b"\x89PNG late", "image/png", replace=True)
+    services.runner.pictures.put(late, b"\x89PNG late", "image/png", replace=True)
 
     sweep(services, redis)
     assert objects_of(database, user) == [late]
@@ -342,15 +342,15 @@ def test_a_delete_at_any_stage_leaves_nothing(
 
 def sweep(services: Services, redis: Redis) -> None:
     """Make a pass now, whoever made the last one."""
-    redis.set(EPOCH_KEY, "1", nx=True)
-    redis.delete(LEAD_KEY, NEW_EPOCH_KEY)
-    services.sweep.make_pass()
+    redis.set(GENERATION_KEY, "1", nx=True)
+    redis.delete(LEADER_KEY, NEW_GENERATION_KEY)
+    services.sweep.run_once()
 
 
 def tasks(database: Database, session_ids: list[str]) -> int:
     """How many of the sessions have their task stored."""
     row = database.execute(
-        "select count(provider_task_id) from try_on_history where id = any(%s::uuid[])",
+        "select count(task_id) from provider_tasks where session_id = any(%s::uuid[])",
         [session_ids],
     ).fetchone()
     assert row is not None

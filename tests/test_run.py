@@ -38,7 +38,7 @@ def make_run(
     data: Path, port: int, python: str = sys.executable, **settings: str
 ) -> Iterator[subprocess.Popen[str]]:
     """What `make run` starts, in a process group of its own, as a terminal would."""
-    command = [python, "-m", "vton.local.stack", "--data", str(data)]
+    command = [python, "-m", "devstack.stack", "--data", str(data)]
     environ = clean_environ(PORT=str(port), PYTHONUNBUFFERED="1", **settings)
     process = subprocess.Popen(
         command,
@@ -181,7 +181,7 @@ def test_a_missing_setting_beside_a_given_one_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", ["eighty", "0", "99999"])
 def test_a_port_that_is_none_is_said(tmp_path: Path, value: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "vton.local.stack", "--data", str(tmp_path)],
+        [sys.executable, "-m", "devstack.stack", "--data", str(tmp_path)],
         cwd=ROOT,
         env=clean_environ(PORT=value),
         capture_output=True,

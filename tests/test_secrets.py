@@ -15,8 +15,8 @@ import requests
 from actors import Simulator, User, clean_environ, jpeg, until
 from redis import Redis
 
-from vton.local.gateway.keys import load_keys
-from vton.local.stack import Stack, free_ports
+from devstack.stack import Stack, free_ports
+from devstack.supabase.keys import load_keys
 
 pytestmark = pytest.mark.thorough
 
@@ -44,7 +44,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     output = (folder / "simulator.log").open("w+")
     options = ["--port", str(ports.pixazo), "--key", PROVIDER_KEY, "--delay", "0"]
     simulator = subprocess.Popen(
-        [sys.executable, "-m", "vton.local.pixazo", *options],
+        [sys.executable, "-m", "devstack.pixazo", *options],
         env=clean_environ(PYTHONUNBUFFERED="1"), stdout=output, stderr=subprocess.STDOUT,
     )  # fmt: skip
     environ = clean_environ(
@@ -75,7 +75,7 @@ def garment_id(stack: Stack) -> str:
     return found
 
 
-class Seen:
+class Witness:
     """Everything that was answered, but for the pictures' own URLs where they belong."""
 
     def __init__(self) -> None:
@@ -90,7 +90,7 @@ class Seen:
         return response.json()
 
 
-def try_ons(user: User, garment_id: str, simulator: Simulator, seen: Seen) -> list[str]:
+def try_ons(user: User, garment_id: str, simulator: Simulator, seen: Witness) -> list[str]:
     """One try-on that works and one for each fault; the sessions' ids."""
     sessions = []
     for fault in (None, *FAULTS):
@@ -102,7 +102,7 @@ def try_ons(user: User, garment_id: str, simulator: Simulator, seen: Seen) -> li
     return sessions
 
 
-def refusals(stack: Stack, user: User, seen: Seen) -> None:
+def refusals(stack: Stack, user: User, seen: Witness) -> None:
     """What users get wrong, with tokens and keys in all the wrong places."""
     token, photo = user.token, {"userImage": (f"{user.token}.jpg", jpeg())}
     seen.answer(user.call("GET", f"/api/try-on/{token}/status"))
@@ -115,7 +115,7 @@ def refusals(stack: Stack, user: User, seen: Seen) -> None:
         seen.answer(requests.get(url, headers={"Authorization": sent}, timeout=10))
 
 
-def spoilt(stack: Stack, user: User, garment_id: str, seen: Seen) -> None:
+def spoilt(stack: Stack, user: User, garment_id: str, seen: Witness) -> None:
     """Supabase away, in ways that have clients raise what they were sent."""
     panel = f"{stack.settings['SUPABASE_URL']}/_gateway"
     photo = jpeg()
@@ -160,7 +160,7 @@ def dashboard(stack: Stack, sessions: list[str]) -> str:
 def test_keys_and_tokens_are_nowhere_and_signed_urls_in_their_entries_only(
     stack: Stack, user: User, garment_id: str, simulator: Simulator, redis: Redis
 ) -> None:
-    seen = Seen()
+    seen = Witness()
     sessions = try_ons(user, garment_id, simulator, seen)
     seen.answer(requests.get(f"{stack.web_url}/api/garments", timeout=10))
     refusals(stack, user, seen)

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
-from vton.adapters.tokens import (
+from vton.adapters.supabase.tokens import (
     COOLDOWN_SECONDS,
     LAST_GOOD_SECONDS,
     MAX_REMEMBERED,
@@ -591,7 +591,7 @@ GREENLETS = """
 from gevent import monkey; monkey.patch_all()
 import sys, time
 from gevent.pool import Pool
-from vton.adapters.tokens import KeySet, fetch_from
+from vton.adapters.supabase.tokens import KeySet, fetch_from
 from vton.errors import Problem
 
 good, hanging, kid = sys.argv[1:]

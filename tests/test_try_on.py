@@ -11,7 +11,7 @@ from actors import Simulator, User, jpeg, objects_of, until
 from PIL import Image
 from redis import Redis
 
-from vton.local.stack import Stack
+from devstack.stack import Stack
 
 
 def test_a_photo_becomes_a_picture(user: User, garment_id: str, simulator: Simulator) -> None:

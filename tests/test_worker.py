@@ -15,9 +15,9 @@ from rq.registry import FailedJobRegistry
 from rq.serializers import JSONSerializer
 from rq.worker import BaseWorker
 
-from vton.adapters.queue import Liveness, open_queue
-from vton.adapters.worker import ThreadedWorker
-from vton.local.stack import Stack
+from devstack.stack import Stack
+from vton.adapters.redis.queue import Liveness, open_queue
+from vton.adapters.redis.rq_worker import ThreadedWorker
 
 
 def test_many_try_ons_wait_at_once(user: User, garment_id: str, simulator: Simulator) -> None:

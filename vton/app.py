@@ -8,12 +8,12 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from config import Config
 from vton import cli, log
-from vton.adapters.queue import QUEUE
+from vton.adapters.redis.queue import QUEUE
 from vton.demo.routes import Demo
 from vton.demo.routes import bp as demo_bp
 from vton.garments.routes import bp as garments_bp
-from vton.imaging import MAX_BYTES
-from vton.tryon import polls
+from vton.imaging.convert import MAX_BYTES
+from vton.tryon import status_middleware
 from vton.tryon.routes import bp as tryon_bp
 from vton.web import dashboard, envelope, headers, health, openapi, uploads
 from vton.web.limits import RequestRate
@@ -29,7 +29,6 @@ def create_app(config: Config, services: Services | None = None) -> Flask:
     log.configure(config.log_level)
     services = services or connect(config)
     app = Flask(__name__, static_folder="demo/static", template_folder="demo/templates")
-    app.json.sort_keys = False  # type: ignore[attr-defined]
     app.extensions.update(
         tokens=services.tokens,
         tryons=services.tryons,
@@ -44,7 +43,7 @@ def create_app(config: Config, services: Services | None = None) -> Flask:
         ),
     )
     uploads.init_app(app, MAX_BYTES)
-    polls.init_app(app, services.tokens, services.tryons)
+    status_middleware.init_app(app, services.tokens, services.tryons)
     app.wsgi_app = ProxyFix(app.wsgi_app)  # type: ignore[method-assign]
     api = openapi.init_app(app)
     api.register_blueprint(tryon_bp)

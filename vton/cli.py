@@ -29,5 +29,5 @@ def import_garments(folder: Path) -> None:
     except ImportFailed as error:
         raise click.ClickException(str(error)) from None
     except Problem as problem:
-        raise click.ClickException(problem.kind.message) from None
+        raise click.ClickException(problem.spec.message) from None
     click.echo(f"{count} garments imported.")

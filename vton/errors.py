@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """One kind of failure.
+class ErrorSpec:
+    """What a code of the catalogue stands for.
 
     `status` is the HTTP status of a request that fails so, or 200 for a try-on that failed
     after it was accepted. `message` is for people, `hint` says what to do, `retryable`
@@ -19,126 +19,126 @@ class Kind:
     retryable: bool = False
 
 
-CATALOGUE: Mapping[str, Kind] = {
+CATALOGUE: Mapping[str, ErrorSpec] = {
     # -- requests ------------------------------------------------------------------------
-    "bad_request": Kind(
+    "bad_request": ErrorSpec(
         400, "The request could not be understood.", "Compare it with docs/api.md."
     ),
-    "token_missing": Kind(
+    "token_missing": ErrorSpec(
         401, "Please sign in.", "Send the Supabase access token as 'Authorization: Bearer …'."
     ),
-    "token_expired": Kind(
+    "token_expired": ErrorSpec(
         401, "Your session has expired.", "Refresh the Supabase session and send the new token."
     ),
-    "token_invalid": Kind(
+    "token_invalid": ErrorSpec(
         401, "The access token is not valid.", "Sign in again with this project's Supabase Auth."
     ),
-    "admin_login_needed": Kind(
+    "admin_login_needed": ErrorSpec(
         401, "Please sign in.", "Use ADMIN_USER and ADMIN_PASSWORD."
     ),
-    "read_only": Kind(403, "This page only shows.", "Use the API."),
-    "not_found": Kind(404, "There is nothing at this address.", "Check the URL."),
-    "session_not_found": Kind(
+    "read_only": ErrorSpec(403, "This page only shows.", "Use the API."),
+    "not_found": ErrorSpec(404, "There is nothing at this address.", "Check the URL."),
+    "session_not_found": ErrorSpec(
         404, "Session not found.", "It may have been deleted; see GET /api/try-on/history."
     ),
-    "method_not_allowed": Kind(
+    "method_not_allowed": ErrorSpec(
         405, "This address does not take that method.", "See the Allow header."
     ),
-    "not_acceptable": Kind(406, "That form of answer is not available.", "Accept JSON."),
-    "upload_too_slow": Kind(
+    "not_acceptable": ErrorSpec(406, "That form of answer is not available.", "Accept JSON."),
+    "upload_too_slow": ErrorSpec(
         408, "The upload was too slow.", "Send a smaller photo, or try a better connection.",
         retryable=True,
     ),
-    "form_too_large": Kind(
+    "form_too_large": ErrorSpec(
         413, "There is more in the request than it needs.",
         "Send multipart/form-data with one photo and the garment's id.",
     ),
-    "photo_too_large": Kind(
+    "photo_too_large": ErrorSpec(
         413, "The photo is larger than 10 MB.", "Send a smaller photo; 2048 px a side is plenty."
     ),
-    "url_too_long": Kind(414, "The address is too long.", "Check the URL; 8 KB is the most."),
-    "photo_unsupported": Kind(
+    "url_too_long": ErrorSpec(414, "The address is too long.", "Check the URL; 8 KB is the most."),
+    "photo_unsupported": ErrorSpec(
         415, "The file is not a picture that can be used.", "Send a JPEG, PNG, WebP or HEIC photo."
     ),
-    "photo_unreadable": Kind(
+    "photo_unreadable": ErrorSpec(
         422, "The photo is damaged or incomplete.", "Send the original file once more."
     ),
-    "photo_too_small": Kind(
+    "photo_too_small": ErrorSpec(
         422, "The photo is too small.", "Each side must be at least 300 pixels."
     ),
-    "photo_too_many_pixels": Kind(
+    "photo_too_many_pixels": ErrorSpec(
         422, "The photo has too many pixels.", "Send at most 40 megapixels, as WebP at most 16."
     ),
-    "headers_too_large": Kind(
+    "headers_too_large": ErrorSpec(
         431, "The request's headers are too large.", "Send no more than 16 KB in one header."
     ),
-    "invalid_fields": Kind(422, "Some fields are wrong.", "See 'errors' for which, and why."),
-    "internal": Kind(
+    "invalid_fields": ErrorSpec(422, "Some fields are wrong.", "See 'errors' for which, and why."),
+    "internal": ErrorSpec(
         500, "Something went wrong on our side.", "Try again; quote the request id if it stays.",
         retryable=True,
     ),
-    "unavailable": Kind(
+    "unavailable": ErrorSpec(
         503, "The service is briefly unavailable.", "Try again in a few seconds.", retryable=True
     ),
-    "keys_unavailable": Kind(
+    "keys_unavailable": ErrorSpec(
         503, "Sign-in cannot be checked at the moment.", "Try again in a few seconds.",
         retryable=True,
     ),
-    "idempotency_key_invalid": Kind(
+    "idempotency_key_invalid": ErrorSpec(
         400, "The Idempotency-Key is not usable.",
         "Send 1 to 200 printable ASCII characters, no comma.",
     ),
-    "idempotency_in_progress": Kind(
+    "idempotency_in_progress": ErrorSpec(
         409, "The same request is still being worked on.", "Repeat it in a second.", retryable=True
     ),
-    "idempotency_mismatch": Kind(
+    "idempotency_mismatch": ErrorSpec(
         422, "This Idempotency-Key was used for another request.", "Use a new key."
     ),
-    "too_many_unfinished": Kind(
+    "too_many_unfinished": ErrorSpec(
         429, "You have too many try-ons under way.", "Wait until one of them ends.", retryable=True
     ),
-    "daily_quota": Kind(
+    "daily_quota": ErrorSpec(
         429, "You have used up your try-ons for today.", "Try again tomorrow.", retryable=True
     ),
-    "rate_limited": Kind(429, "Too many requests.", "Slow down.", retryable=True),
-    "busy": Kind(
+    "rate_limited": ErrorSpec(429, "Too many requests.", "Slow down.", retryable=True),
+    "busy": ErrorSpec(
         503, "Too many try-ons are waiting.", "Try again in a few seconds.", retryable=True
     ),
-    "provider_paused": Kind(
+    "provider_paused": ErrorSpec(
         503,
         "The try-on service is not available at the moment.",
         "Try again in a minute.",
         retryable=True,
     ),
-    "paid_cap_reached": Kind(
+    "paid_cap_reached": ErrorSpec(
         503, "Today's try-ons are used up.", "Try again tomorrow.", retryable=True
     ),
     # -- try-ons that were accepted and failed later -------------------------------------
-    "photo_rejected": Kind(
+    "photo_rejected": ErrorSpec(
         200,
         "The photo could not be used for a try-on.",
         "Use a bright photo that shows one person from the front, from head to hips.",
     ),
-    "garment_missing": Kind(
+    "garment_missing": ErrorSpec(
         200, "The garment is no longer available.", "Pick another garment."
     ),
-    "provider_failed": Kind(
+    "provider_failed": ErrorSpec(
         200, "The try-on did not work out.", "Try again, or use another photo.", retryable=True
     ),
-    "provider_unavailable": Kind(
+    "provider_unavailable": ErrorSpec(
         200, "The try-on service is not available at the moment.", "Try again later.",
         retryable=True,
     ),
-    "provider_uncertain": Kind(
+    "provider_uncertain": ErrorSpec(
         200, "The try-on was interrupted.", "Please start it again.", retryable=True
     ),
-    "result_unusable": Kind(
+    "result_unusable": ErrorSpec(
         200, "The result could not be used.", "Please start it again.", retryable=True
     ),
-    "deadline_exceeded": Kind(
+    "deadline_exceeded": ErrorSpec(
         200, "The try-on took too long.", "Please start it again.", retryable=True
     ),
-    "interrupted": Kind(
+    "interrupted": ErrorSpec(
         200, "The try-on was interrupted by a fault on our side.", "Please start it again.",
         retryable=True,
     ),
@@ -162,7 +162,7 @@ class Problem(Exception):
     ) -> None:
         super().__init__(code)
         self.code = code
-        self.kind = CATALOGUE[code]
+        self.spec = CATALOGUE[code]
         self.errors = errors
         self.retry_after = retry_after
         self.policy = policy
@@ -171,10 +171,10 @@ class Problem(Exception):
         """The body of the answer that tells a client."""
         body: dict[str, object] = {
             "success": False,
-            "message": self.kind.message,
+            "message": self.spec.message,
             "code": self.code,
-            "hint": self.kind.hint,
-            "retryable": self.kind.retryable,
+            "hint": self.spec.hint,
+            "retryable": self.spec.retryable,
             "request_id": request_id,
         }
         if self.errors:

@@ -2,29 +2,41 @@
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 from redis import Redis
 from redis.exceptions import RedisError
 
 from config import Config
-from vton.adapters.breaker import RedisBreaker
-from vton.adapters.cache import Cache
-from vton.adapters.download import Downloads, is_loopback
-from vton.adapters.pace import Pace
-from vton.adapters.pictures import Bucket
-from vton.adapters.pixazo import Pixazo, PixazoSettings
-from vton.adapters.queue import SessionJobs, connect_redis
-from vton.adapters.status import StatusCache
-from vton.adapters.supabase import connect_supabase
-from vton.adapters.tables import ErasureRows, GarmentRows, SessionRows, SubmitBooks
-from vton.adapters.tokens import SupabaseTokens
+from vton.adapters.clock import SystemClock
+from vton.adapters.http.client import HttpClient
+from vton.adapters.http.download import Downloads, is_loopback
+from vton.adapters.pixazo.client import Pixazo, PixazoSettings
+from vton.adapters.pixazo.throttle import Throttle
+from vton.adapters.redis.cache import Cache
+from vton.adapters.redis.circuit_breaker import RedisCircuitBreaker
+from vton.adapters.redis.connection import connect_redis
+from vton.adapters.redis.queue import SessionJobs
+from vton.adapters.redis.signed_urls import SignedUrlCache
+from vton.adapters.redis.status_cache import RedisStatusCache
+from vton.adapters.supabase.client import connect_supabase
+from vton.adapters.supabase.storage import Bucket
+from vton.adapters.supabase.submit_ledger import SubmitRows
+from vton.adapters.supabase.tables import ErasureRows, GarmentRows, SessionRows
+from vton.adapters.supabase.tokens import SupabaseTokens
 from vton.errors import Unavailable
 from vton.garments.service import Garments
-from vton.tryon.ports import Limits
-from vton.tryon.run import Rules, Runs
+from vton.imaging.photos import PictureConverter
+from vton.imaging.sandbox import Sandbox
+from vton.tryon.ports.clock import Clock
+from vton.tryon.ports.database import Limits
+from vton.tryon.ports.provider import Provider
+from vton.tryon.retries import Retries
+from vton.tryon.runner import SessionRunner
 from vton.tryon.service import TryOns
+from vton.tryon.submitter import Submitter
 from vton.tryon.sweep import Sweep
 from vton.web.auth import Tokens
 
@@ -34,75 +46,154 @@ WORKER_REDIS_CONNECTIONS = 10
 SUPABASE_CONNECTIONS = 20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Services:
-    """What one process works with. `stopping` is set when it is asked to end."""
+    """What one process works with. `shutdown` is set when it is asked to end."""
 
     tokens: Tokens
     tryons: TryOns
-    runs: Runs
+    runner: SessionRunner
     sweep: Sweep
     garments: Garments
     redis: Redis
     checks: Mapping[str, Callable[[], bool]]
-    stopping: threading.Event = field(default_factory=threading.Event)
+    shutdown: threading.Event
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adapters:
+    """The outside world, as one process reaches it."""
+
+    sessions: SessionRows
+    ledger: SubmitRows
+    erasures: ErasureRows
+    garment_rows: GarmentRows
+    pictures: Bucket
+    jobs: SessionJobs
+    status_cache: RedisStatusCache
+    circuit_breaker: RedisCircuitBreaker
+    converter: PictureConverter
+    clock: Clock
+    shutdown: threading.Event
 
 
 def connect(config: Config, redis_connections: int = WEB_REDIS_CONNECTIONS) -> Services:
     """Return the services of one process. Call it after a fork; nothing is asked yet."""
-    stopping = threading.Event()
     redis = connect_redis(config.redis_url, redis_connections, config.redis_ssl_cert_reqs)
-    supabase = connect_supabase(
-        config.supabase_url, config.supabase_service_role_key, SUPABASE_CONNECTIONS
-    )
-    sessions, books = SessionRows(supabase), SubmitBooks(supabase)
-    garment_rows = GarmentRows(supabase)
-    cache = Cache(redis)
-    pictures = Bucket(supabase, config.storage_bucket, cache)
-    jobs, breaker = SessionJobs(redis), RedisBreaker(redis)
-    statuses = StatusCache(cache, pictures)
-    pace = Pace(config.pixazo_polls_per_second, stopping)
-    provider = Pixazo(
-        _pixazo_settings(config),
-        pictures,
-        pace,
-        config.worker_concurrency,
-        Downloads(config.result_allowed_hosts),
-    )
-    limits = Limits(
-        config.max_unfinished_per_user,
-        config.max_per_day_per_user,
-        config.max_waiting,
-        config.max_paid_per_day,
-    )
-    rules = Rules(
-        config.pixazo_first_poll,
-        config.pixazo_poll_interval,
-        config.session_deadline,
-        config.max_paid_per_day,
-    )
+    adapters = _adapters(config, redis)
+    pictures, garment_rows = adapters.pictures, adapters.garment_rows
     return Services(
         tokens=SupabaseTokens(config.supabase_url, config.supabase_jwt_secret),
-        tryons=TryOns(sessions, pictures, jobs, statuses, breaker, limits),
-        runs=Runs(sessions, books, pictures, jobs, statuses, breaker, provider, stopping, rules),
-        sweep=Sweep(
-            sessions,
-            books,
-            ErasureRows(supabase),
-            pictures,
-            jobs,
-            statuses,
-            config.session_deadline,
-            config.retention_days,
-        ),
-        garments=Garments(garment_rows, pictures),
+        tryons=_tryons(config, adapters),
+        runner=_runner(config, adapters),
+        sweep=_sweep(config, adapters),
+        garments=Garments(table=garment_rows, pictures=pictures, photos=adapters.converter),
         redis=redis,
         checks={
             "redis": lambda: _answers(redis.ping),
             "supabase": lambda: _answers(lambda: garment_rows.list(None, 1, None)),
             "storage": lambda: _answers(pictures.check),
         },
-        stopping=stopping,
+        shutdown=adapters.shutdown,
+    )
+
+
+def _adapters(config: Config, redis: Redis) -> Adapters:
+    supabase = connect_supabase(
+        config.supabase_url, config.supabase_service_role_key, SUPABASE_CONNECTIONS
+    )
+    cache = Cache(redis)
+    bucket_url = f"{config.supabase_url}/{config.storage_bucket}"
+    signed_urls = SignedUrlCache(cache, bucket_url)
+    pictures = Bucket(supabase, config.storage_bucket, signed_urls)
+    return Adapters(
+        sessions=SessionRows(supabase),
+        ledger=SubmitRows(supabase),
+        erasures=ErasureRows(supabase),
+        garment_rows=GarmentRows(supabase),
+        pictures=pictures,
+        jobs=SessionJobs(redis),
+        status_cache=RedisStatusCache(cache, signed_urls),
+        circuit_breaker=RedisCircuitBreaker(redis),
+        converter=PictureConverter(Sandbox()),
+        clock=SystemClock(),
+        shutdown=threading.Event(),
+    )
+
+
+def _tryons(config: Config, adapters: Adapters) -> TryOns:
+    return TryOns(
+        sessions=adapters.sessions,
+        pictures=adapters.pictures,
+        photos=adapters.converter,
+        jobs=adapters.jobs,
+        status_cache=adapters.status_cache,
+        circuit_breaker=adapters.circuit_breaker,
+        clock=adapters.clock,
+        limits=Limits(
+            unfinished_per_user=config.max_unfinished_per_user,
+            per_day_per_user=config.max_per_day_per_user,
+            waiting=config.max_waiting,
+            paid_per_day=config.max_paid_per_day,
+        ),
+    )
+
+
+def _runner(config: Config, adapters: Adapters) -> SessionRunner:
+    provider = _pixazo(config, adapters)
+    retries = Retries(
+        jobs=adapters.jobs,
+        clock=adapters.clock,
+        shutdown=adapters.shutdown,
+        deadline=config.session_deadline,
+    )
+    submitter = Submitter(
+        sessions=adapters.sessions,
+        ledger=adapters.ledger,
+        circuit_breaker=adapters.circuit_breaker,
+        provider=provider,
+        retries=retries,
+        clock=adapters.clock,
+        shutdown=adapters.shutdown,
+        paid_cap=config.max_paid_per_day,
+        first_poll=config.pixazo_first_poll,
+        poll_interval=config.pixazo_poll_interval,
+    )
+    return SessionRunner(
+        sessions=adapters.sessions,
+        ledger=adapters.ledger,
+        pictures=adapters.pictures,
+        status_cache=adapters.status_cache,
+        providers={provider.name: provider},
+        submitter=submitter,
+        retries=retries,
+        clock=adapters.clock,
+        poll_interval=config.pixazo_poll_interval,
+    )
+
+
+def _sweep(config: Config, adapters: Adapters) -> Sweep:
+    return Sweep(
+        sessions=adapters.sessions,
+        ledger=adapters.ledger,
+        erasures=adapters.erasures,
+        pictures=adapters.pictures,
+        jobs=adapters.jobs,
+        status_cache=adapters.status_cache,
+        clock=adapters.clock,
+        deadline=timedelta(seconds=config.session_deadline),
+        retention=timedelta(days=config.retention_days),
+    )
+
+
+def _pixazo(config: Config, adapters: Adapters) -> Provider:
+    return Pixazo(
+        settings=_pixazo_settings(config),
+        pictures=adapters.pictures,
+        converter=adapters.converter,
+        throttle=Throttle(config.pixazo_polls_per_second, adapters.shutdown, adapters.clock),
+        downloads=Downloads(config.result_allowed_hosts),
+        http=HttpClient(config.worker_concurrency),
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 from complaints import Complaints
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from vton.local.stack import Stack
+from devstack.stack import Stack
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM_OPTIONS = [

@@ -5,7 +5,7 @@ import re
 from complaints import Complaints
 from playwright.sync_api import BrowserContext, expect
 
-from vton.local.stack import Stack
+from devstack.stack import Stack
 
 
 def test_the_docs_show_every_operation(

@@ -10,7 +10,7 @@ from actors import Simulator
 from complaints import Complaints
 from playwright.sync_api import Page, expect
 
-from vton.local.stack import SAMPLE_EMAIL
+from devstack.stack import SAMPLE_EMAIL
 
 STATUSES = """
 () => {

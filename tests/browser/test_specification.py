@@ -18,7 +18,7 @@ from complaints import Complaints
 from PIL import Image
 from playwright.sync_api import BrowserContext
 
-from vton.local.stack import Stack
+from devstack.stack import Stack
 
 HERE = Path(__file__).parent
 ORIGINAL = HERE / "specification" / "vtonService.js"

@@ -21,8 +21,8 @@ import pytest
 from servers import JS, LIBRARY, PASSWORD, Servers, User, answers, free_port, wait_until
 from supabase import Client
 
-from vton.local import postgres
-from vton.local.gateway.keys import load_keys
+from devstack import postgres
+from devstack.supabase.keys import load_keys
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +48,7 @@ def database_url(folder: Path) -> Iterator[str]:
 def servers(folder: Path, database_url: str) -> Iterator[Servers]:
     port = free_port()
     data = folder / "supabase"
-    command = [sys.executable, "-m", "vton.local.gateway", "--port", str(port)]
+    command = [sys.executable, "-m", "devstack.supabase", "--port", str(port)]
     command += ["--database-url", database_url, "--data", str(data)]
     process = subprocess.Popen(command)
     url = f"http://127.0.0.1:{port}"

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 from supabase import Client, ClientOptions, create_client
 
-from vton.local.gateway.keys import Keys
+from devstack.supabase.keys import Keys
 
 JS = Path(__file__).parents[1] / "js"
 PASSWORD = "correct horse"

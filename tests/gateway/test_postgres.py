@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from vton.local import postgres
+from devstack import postgres
 
 pytestmark = pytest.mark.thorough
 
@@ -79,7 +79,7 @@ def test_it_runs_in_a_session_of_its_own(data: Path) -> None:
 
 def test_a_killed_server_starts_again(data: Path) -> None:
     script = (
-        "import sys, time; from pathlib import Path; from vton.local import postgres;"
+        "import sys, time; from pathlib import Path; from devstack import postgres;"
         "print(postgres.start(Path(sys.argv[1])).url, flush=True); time.sleep(60)"
     )
     for victim in ("server", "owner"):

@@ -13,7 +13,7 @@ import jwt
 import pytest
 from servers import Servers, answers, free_port, wait_until
 
-from vton.local.gateway.keys import load_keys
+from devstack.supabase.keys import load_keys
 
 
 def test_keys_are_made_once_and_are_nobody_elses(tmp_path: Path) -> None:
@@ -34,7 +34,7 @@ def test_it_ends_at_once_though_clients_are_connected(
     database_url: str, tmp_path: Path, number: signal.Signals
 ) -> None:
     port = free_port()
-    command = [sys.executable, "-m", "vton.local.gateway", "--port", str(port)]
+    command = [sys.executable, "-m", "devstack.supabase", "--port", str(port)]
     command += ["--database-url", database_url, "--data", str(tmp_path)]
     command += ["--public-url", "https://project.example/"]
     process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)

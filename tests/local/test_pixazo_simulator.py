@@ -20,7 +20,7 @@ import requests
 from PIL import Image, ImageChops, ImageStat
 
 import vton
-from vton.local.pixazo import silhouette
+from devstack.pixazo import silhouette
 
 PACKAGE = Path(vton.__file__).parent
 PEOPLE = sorted((PACKAGE / "demo/static/photos").glob("*.jpg"))
@@ -95,7 +95,7 @@ class Client:
 
 def start() -> tuple[subprocess.Popen[str], str]:
     """The real process on a free port, ready."""
-    command = [sys.executable, "-m", "vton.local.pixazo", "--port", "0", "--key", "test-key"]
+    command = [sys.executable, "-m", "devstack.pixazo", "--port", "0", "--key", "test-key"]
     process = subprocess.Popen([*command, "--delay", "0"], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     return process, process.stdout.readline().split()[-1]

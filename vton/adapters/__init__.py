@@ -1,1 +1,1 @@
-"""The outside world, one file each; none knows Flask."""
+"""The outside world, a folder for each part of it; none knows Flask."""

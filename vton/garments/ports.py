@@ -40,3 +40,11 @@ class Pictures(Protocol):
     def sign(self, paths: Collection[str]) -> Mapping[str, Signed]:
         """Return a URL, good for half an hour at least, for each object that is there."""
         ...
+
+
+class GarmentNormaliser(Protocol):
+    """Turns a file into a garment's picture that may be stored and shown."""
+
+    def normalise_garment(self, data: bytes) -> bytes:
+        """Return a picture as a PNG on white, without metadata. Raises Problem, Unavailable."""
+        ...

@@ -2,13 +2,13 @@
 
 from typing import Any, cast
 
-from flask import Response, current_app, request
+from flask import current_app
 from flask_smorest import Blueprint
 
-from vton.garments.schemas import GarmentItem, GarmentsQuery, garment_item
+from vton.garments.schemas import GarmentItem, GarmentsQuery
 from vton.garments.service import Garments
 from vton.web.auth import public
-from vton.web.envelope import success
+from vton.web.envelope import Answer, answer_page, conditional
 from vton.web.openapi import FOR_ALL, header, page_of, refusals
 from vton.web.paging import next_cursor
 
@@ -27,24 +27,18 @@ ETAG = {"ETag": header("Send it as `If-None-Match` next time.", required=True)}
 
 @bp.get("", parameters=[IF_NONE_MATCH])
 @public
+@conditional
 @bp.arguments(GarmentsQuery, location="query")
 @bp.response(200, page_of(GarmentItem), headers=ETAG)
 @bp.alt_response(304, description="Nothing has changed.", headers=ETAG, success=True)
 @bp.doc(operationId="listGarments", responses=refusals(*FOR_ALL, "invalid_fields"))
-def list_garments(query: dict[str, Any]) -> Response:
+def list_garments(query: dict[str, Any]) -> tuple[Answer, dict[str, str]]:
     """List the garments, newest first; all of them unless `limit` is given."""
     garments = cast(Garments, current_app.extensions["garments"])
     limit = query["limit"]
     wanted = None if limit is None else limit + 1
     found = garments.list(query["category"], wanted, query["cursor"])
     page, more = found[:limit], limit is not None and len(found) > limit
-    signed = garments.signed({garment.picture for garment in page})
     cursor = next_cursor(page[-1].created_at, page[-1].id) if more else None
-    response = success(
-        [garment_item(garment, signed) for garment in page],
-        meta={"next_cursor": cursor},
-        headers={"Cache-Control": f"public, max-age={CACHE_SECONDS}"},
-    )
-    response.add_etag()
-    response.make_conditional(request)
-    return response
+    headers = {"Cache-Control": f"public, max-age={CACHE_SECONDS}"}
+    return answer_page(garments.with_urls(page), cursor), headers

@@ -1,11 +1,7 @@
 """What a garment looks like to a client."""
 
-from collections.abc import Mapping
+from marshmallow import Schema, fields, post_dump, validate
 
-from marshmallow import Schema, fields, validate
-
-from vton.garments.model import Garment
-from vton.garments.ports import Signed
 from vton.web.paging import PageQuery, absent, limit_field
 
 
@@ -22,24 +18,15 @@ class GarmentsQuery(PageQuery):
 class GarmentItem(Schema):
     """A garment: the table's columns, with a URL that opens the picture."""
 
-    id = fields.UUID(required=True)
-    name = fields.String(required=True)
-    brand = fields.String(required=True, allow_none=True)
-    category = fields.String(required=True, allow_none=True)
+    id = fields.UUID(required=True, attribute="garment.id")
+    name = fields.String(required=True, attribute="garment.name")
+    brand = fields.String(required=True, allow_none=True, attribute="garment.brand")
+    category = fields.String(required=True, allow_none=True, attribute="garment.category")
     image_url = fields.Url(required=True, allow_none=True)
     imageUrl = fields.Url(required=True, allow_none=True)  # noqa: N815 - as clients read it
-    created_at = fields.AwareDateTime(required=True)
+    created_at = fields.AwareDateTime(required=True, attribute="garment.created_at")
 
-
-def garment_item(garment: Garment, signed: Mapping[str, Signed]) -> dict[str, object]:
-    """The table's columns, with a URL that opens the picture."""
-    url = signed[garment.picture].url if garment.picture in signed else None
-    return {
-        "id": garment.id,
-        "name": garment.name,
-        "brand": garment.brand,
-        "category": garment.category,
-        "image_url": url,
-        "imageUrl": url,
-        "created_at": garment.created_at.isoformat(),
-    }
+    @post_dump
+    def _spell_twice(self, item: dict[str, object], **_: object) -> dict[str, object]:
+        """Say the picture's URL in both of the spellings that clients read."""
+        return item | {"imageUrl": item["image_url"]}

@@ -3,15 +3,14 @@
 import csv
 import re
 import unicodedata
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from vton.errors import Problem
 from vton.garments.model import Garment
-from vton.garments.ports import GarmentTable, Pictures, Signed
-from vton.imaging import normalise_garment
+from vton.garments.ports import GarmentNormaliser, GarmentTable, Pictures
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 LIST_FILE = "garments.csv"
@@ -41,12 +40,21 @@ class Entry:
         return f"garments/{slug}.png"
 
 
+@dataclass(frozen=True, slots=True)
+class ListedGarment:
+    """A garment, and a URL that opens its picture, if that is there."""
+
+    garment: Garment
+    image_url: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Garments:
     """Everything that can be done with garments."""
 
-    def __init__(self, table: GarmentTable, pictures: Pictures) -> None:
-        self._table = table
-        self._pictures = pictures
+    table: GarmentTable
+    pictures: Pictures
+    photos: GarmentNormaliser
 
     def list(
         self,
@@ -55,11 +63,15 @@ class Garments:
         before: tuple[datetime, str] | None = None,
     ) -> list[Garment]:
         """Return garments, newest first, from behind `before` on."""
-        return self._table.list(category, limit, before)
+        return self.table.list(category, limit, before)
 
-    def signed(self, pictures: Collection[str]) -> Mapping[str, Signed]:
-        """Return a URL for each garment's picture that is there."""
-        return self._pictures.sign(pictures)
+    def with_urls(self, garments: Sequence[Garment]) -> Sequence[ListedGarment]:
+        """Return each garment with a URL that opens its picture."""
+        signed = self.pictures.sign({garment.picture for garment in garments})
+        return [
+            ListedGarment(one, signed[one.picture].url if one.picture in signed else None)
+            for one in garments
+        ]
 
     def import_folder(self, folder: Path) -> Iterator[Entry]:
         """Store every picture of a folder with its row, yielding each when it is done.
@@ -71,12 +83,12 @@ class Garments:
         entries = _read_folder(folder)
         for entry in entries:
             try:
-                data = normalise_garment(entry.file.read_bytes())
+                data = self.photos.normalise_garment(entry.file.read_bytes())
             except Problem as problem:
-                text = f"{problem.kind.message} {problem.kind.hint}"
+                text = f"{problem.spec.message} {problem.spec.hint}"
                 raise ImportFailed(f"{entry.file.name}: {text}") from None
-            self._pictures.put(entry.picture_path, data, "image/png", replace=True)
-            self._table.save(entry.name, entry.brand, entry.category, entry.picture_path)
+            self.pictures.put(entry.picture_path, data, "image/png", replace=True)
+            self.table.save(entry.name, entry.brand, entry.category, entry.picture_path)
             yield entry
 
 

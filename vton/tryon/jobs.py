@@ -10,7 +10,9 @@ from rq import get_current_job
 from rq.job import Retry
 
 from vton import log
-from vton.tryon.run import Interrupted, Runs, Step
+from vton.tryon.retries import Interrupted
+from vton.tryon.runner import SessionRunner
+from vton.tryon.submitter import Step
 
 logger = logging.getLogger(__name__)
 
@@ -26,14 +28,14 @@ class RunBroke(Exception):
     """A run ended by a fault of ours. RQ keeps and shows this one; the log has the real one."""
 
 
-def handlers(runs: Runs) -> Mapping[str, Handler]:
+def handlers(runner: SessionRunner) -> Mapping[str, Handler]:
     """The functions a worker may run, by the name that the job carries."""
 
     def run(session_id: str) -> Retry | None:
         """Run a session; put it back into the queue if the process has to end first."""
         token = log.request_id.set(session_id)
         try:
-            runs.run(session_id, _show)
+            runner.run(session_id, _note_step)
         except Interrupted:
             return Retry(max=_FOR_EVER, interval=0)
         except Exception:
@@ -46,7 +48,7 @@ def handlers(runs: Runs) -> Mapping[str, Handler]:
     return {RUN: run}
 
 
-def _show(step: Step, task_id: str | None) -> None:
+def _note_step(step: Step, task_id: str | None) -> None:
     """Note on the job, for the dashboard, where its run is; without Redis nobody looks.
 
     The dashboard shows it unescaped, so an id of the provider's has to look like one.

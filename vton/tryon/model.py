@@ -23,8 +23,9 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ProviderTask:
-    """A paid task at the provider. `status_url` is None for the legacy contract."""
+    """A paid task. `provider` has it; `status_url` is where they said to ask, if they said so."""
 
+    provider: str
     id: str
     status_url: str | None
 
@@ -42,7 +43,10 @@ class Garment:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One try-on. `photo` and `result` are object paths in the bucket."""
+    """One try-on. `photo` and `result` are object paths in the bucket.
+
+    `task` is there only for the run that has claimed the session.
+    """
 
     id: str
     user_id: str
@@ -52,25 +56,34 @@ class Session:
     status: Status
     error_message: str | None
     error_code: str | None
-    task: ProviderTask | None
     created_at: datetime
     garment: Garment | None = None
+    task: ProviderTask | None = None
 
     @property
     def result_path(self) -> str:
-        """Where this session's result is stored, once there is one."""
+        """The path under which this session's result is stored."""
         return result_path(self.user_id, self.id)
 
     @property
-    def look(self) -> "Look":
-        """What its row shows of it."""
+    def state(self) -> "SessionState":
+        """How far it has got, as its row tells."""
         queued_at = self.created_at.timestamp()
-        return Look(self.status, self.error_code, self.error_message, queued_at)
+        return SessionState(self.status, self.error_code, self.error_message, queued_at)
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What one look at a session shows.
+class Failure:
+    """What the code of a failed session means to a program, and what its user can do."""
+
+    code: str
+    hint: str
+    retryable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SessionState:
+    """How far a session has got, which is what a poll answers.
 
     `queued_at` is when it was made, `began_at` when its run began, where that is known; both in
     seconds since 1970.
@@ -82,17 +95,25 @@ class Look:
     queued_at: float | None = None
     began_at: float | None = None
 
+    @property
+    def failure(self) -> Failure | None:
+        """Why it failed, None unless it did. A code of another release reads as a common one."""
+        if self.error_code is None:
+            return None
+        spec = CATALOGUE.get(self.error_code, CATALOGUE["provider_failed"])
+        return Failure(self.error_code, spec.hint, spec.retryable)
 
-def failed(code: str) -> Look:
-    """What shows a session that failed with a code of the catalogue."""
-    return Look(Status.FAILED, code, CATALOGUE[code].message)
+
+def failed(code: str) -> SessionState:
+    """Return the state of a session that failed with a code of the catalogue."""
+    return SessionState(Status.FAILED, code, CATALOGUE[code].message)
 
 
 def result_path(user_id: str, session_id: str) -> str:
-    """Where a session's result is stored, once there is one."""
+    """Return the path under which a session's result is stored."""
     return f"try-on-results/{user_id}/{session_id}_result.png"
 
 
 def photo_path(user_id: str, timestamp_ms: int) -> str:
-    """Where a photo that `user_id` uploaded at `timestamp_ms` (milliseconds) is stored."""
+    """Return the path of a photo that `user_id` uploaded at `timestamp_ms` (milliseconds)."""
     return f"user-uploads/{user_id}/{timestamp_ms}_original.jpg"

@@ -10,8 +10,8 @@ from flask import Response, current_app, request, url_for
 from flask_smorest import Blueprint
 
 from vton.errors import Problem
-from vton.imaging import MAX_BYTES
-from vton.tryon.model import Session, Status
+from vton.imaging.convert import MAX_BYTES
+from vton.tryon.model import Status
 from vton.tryon.schemas import (
     POLL_SECONDS,
     Accepted,
@@ -20,14 +20,12 @@ from vton.tryon.schemas import (
     SessionStatus,
     TryOnForm,
     TryOnRequest,
-    accepted,
-    history_item,
     session_status,
 )
-from vton.tryon.service import Seen, TryOns
+from vton.tryon.service import StatusView, TryOns
 from vton.web.auth import current_user, user_required
-from vton.web.envelope import success
-from vton.web.limits import misses_limited, rate_limited
+from vton.web.envelope import Answer, answer, answer_page, success
+from vton.web.limits import not_found_limited, rate_limited
 from vton.web.openapi import BEARER, FOR_USERS, envelope, header, page_of, refusals
 from vton.web.paging import PageQuery, next_cursor
 
@@ -47,8 +45,8 @@ IF_NONE_MATCH = {
 }
 TAG = header("Changes with the answer.", required=True)
 TAG_SECONDS = 1500
-"""A kept URL is good for another 1800 s at least: see `vton.adapters.pictures`."""
-RETRY_AFTER = header("Seconds to wait before the next look.", kind="integer")
+"""A kept URL is good for another 1800 s at least: see `vton.adapters.supabase.storage`."""
+RETRY_AFTER = header("Seconds to wait before the next poll.", schema_type="integer")
 STARTED = {
     "Location": header("The address of the status.", required=True),
     "Retry-After": {**RETRY_AFTER, "required": True},
@@ -56,7 +54,7 @@ STARTED = {
 }
 THAT_SESSION = {"session_id": "$response.body#/data/sessionId"}
 LINKS = {
-    "look": {"operationId": "getTryOnStatus", "parameters": THAT_SESSION},
+    "status": {"operationId": "getTryOnStatus", "parameters": THAT_SESSION},
     "delete": {"operationId": "deleteTryOn", "parameters": THAT_SESSION},
 }
 CREATION_FAILURES = (
@@ -82,7 +80,7 @@ def _tryons() -> TryOns:
     requestBody={"content": {"multipart/form-data": {"schema": TryOnRequest}}},
     responses={202: {"links": LINKS}, **refusals(*CREATION_FAILURES)},
 )
-def create_session(form: dict[str, UUID]) -> Response:
+def create_session(form: dict[str, UUID]) -> tuple[Answer, dict[str, str]]:
     """Start a try-on: multipart `userImage` and `garmentId`.
 
     Answers at once with 202 and the session's id. Everything that can be checked has been
@@ -92,22 +90,19 @@ def create_session(form: dict[str, UUID]) -> Response:
     photo = _uploaded_photo()
     started = _tryons().create(current_user(), str(form["garment_id"]), photo, key)
     session_id = started.session_id
-    status_url = url_for("try-on.get_status", session_id=session_id, _external=True)
-    delete_url = url_for("try-on.delete_session", session_id=session_id, _external=True)
-    return success(
-        accepted(session_id, status_url, delete_url),
-        HTTPStatus.ACCEPTED,
-        headers={
-            "Location": status_url,
-            "Retry-After": str(POLL_SECONDS),
-            **({"Idempotency-Replayed": "true"} if started.replayed else {}),
-        },
-    )
+    urls = {
+        "status": url_for("try-on.get_status", session_id=session_id, _external=True),
+        "delete": url_for("try-on.delete_session", session_id=session_id, _external=True),
+    }
+    headers = {"Location": urls["status"], "Retry-After": str(POLL_SECONDS)}
+    if started.replayed:
+        headers["Idempotency-Replayed"] = "true"
+    return answer({"sessionId": session_id, "status": Status.QUEUED, "urls": urls}), headers
 
 
 @bp.get("/<uuid:session_id>/status")
 @user_required
-@misses_limited
+@not_found_limited
 @bp.response(200, envelope(SessionStatus), headers={"Retry-After": RETRY_AFTER, "ETag": TAG})
 @bp.doc(
     operationId="getTryOnStatus",
@@ -119,18 +114,19 @@ def create_session(form: dict[str, UUID]) -> Response:
     },
 )
 def get_status(session_id: UUID) -> Response:
-    """Look how a try-on is getting on. A failed session is a 200, too.
+    """Tell how a try-on is getting on. A failed session is a 200, too.
 
-    Poll every `retryAfterSeconds` until `status` is `success` or `failed`.
+    Poll every `retryAfterSeconds` until `status` is `success` or `failed`. Most polls are answered
+    before they get here, by `vton.tryon.status_middleware`, with what this view would answer.
     """
     tryons, user_id, name = _tryons(), current_user(), str(session_id)
-    seen = tryons.look(user_id, name)
-    data, headers = status_answer(name, seen)
+    view = tryons.status(user_id, name)
+    data, headers = status_answer(name, view)
     headers["Cache-Control"] = "private, no-cache"
     if request.if_none_match.contains_raw(headers["ETag"]):
         return Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
-    if seen.needs_url:
-        data, _ = status_answer(name, tryons.opened(seen, user_id, name))
+    if view.needs_url:
+        data, _ = status_answer(name, tryons.with_result_url(view, user_id, name))
     return success(data, headers=headers)
 
 
@@ -144,15 +140,14 @@ def get_status(session_id: UUID) -> Response:
     security=BEARER,
     responses=refusals(*FOR_USERS, "invalid_fields", "rate_limited"),
 )
-def list_history(query: dict[str, Any]) -> Response:
+def list_history(query: dict[str, Any]) -> Answer:
     """List the user's ended sessions, newest first; `meta.next_cursor` continues the list."""
     tryons = _tryons()
     limit = query["limit"]
     sessions = tryons.history(current_user(), limit + 1, query["cursor"])
     page, more = sessions[:limit], len(sessions) > limit
-    signed = tryons.signed(_pictures_of(page))
     cursor = next_cursor(page[-1].created_at, page[-1].id) if more else None
-    return success([history_item(s, signed) for s in page], meta={"next_cursor": cursor})
+    return answer_page(tryons.with_urls(page), cursor)
 
 
 @bp.delete("/<uuid:session_id>")
@@ -164,29 +159,29 @@ def list_history(query: dict[str, Any]) -> Response:
     security=BEARER,
     responses=refusals(*FOR_USERS, "session_not_found", "rate_limited"),
 )
-def delete_session(session_id: UUID) -> Response:
+def delete_session(session_id: UUID) -> Answer:
     """Delete a session in any state: its row, photo, result and job."""
     _tryons().delete(current_user(), str(session_id))
-    return success({"sessionId": str(session_id)})
+    return answer({"sessionId": session_id})
 
 
-def status_answer(session_id: str, seen: Seen) -> tuple[dict[str, object], dict[str, str]]:
-    """The `data` of a status, and the headers that are its own."""
-    headers = {"ETag": _tag(seen)}
-    if not seen.look.status.ended:
+def status_answer(session_id: str, view: StatusView) -> tuple[dict[str, object], dict[str, str]]:
+    """Return the `data` of a status, and the headers that are its own."""
+    headers = {"ETag": _tag(view)}
+    if not view.state.status.ended:
         headers["Retry-After"] = str(POLL_SECONDS)
-    return session_status(session_id, seen.look, seen.eta, seen.result), headers
+    return session_status(session_id, view), headers
 
 
-def _tag(seen: Seen) -> str:
+def _tag(view: StatusView) -> str:
     """The answer's ETag, a weak one: two answers that have it say the same.
 
     A success changes with time, so that no client keeps a URL until it expires, and not with
     the URL, which may be signed again at any time.
     """
-    if seen.look.status is Status.SUCCESS:
+    if view.state.status is Status.SUCCESS:
         return f'W/"success-{time.time() // TAG_SECONDS:.0f}"'
-    return f'W/"{seen.look.status}-{seen.look.error_code or seen.eta}"'
+    return f'W/"{view.state.status}-{view.state.error_code or view.eta}"'
 
 
 def _idempotency_key() -> str | None:
@@ -210,8 +205,3 @@ def _uploaded_photo() -> bytes:
     if not data:
         raise Problem("invalid_fields", errors={"userImage": ["The file is empty."]})
     return data
-
-
-def _pictures_of(sessions: list[Session]) -> set[str]:
-    pictures = {s.photo for s in sessions} | {s.result for s in sessions if s.result}
-    return pictures | {s.garment.picture for s in sessions if s.garment}

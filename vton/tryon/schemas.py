@@ -1,17 +1,13 @@
 """What a try-on looks like to a client. Both spellings, where the specification uses both."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from flask_smorest.fields import Upload
-from marshmallow import EXCLUDE, Schema, fields, validate
+from marshmallow import EXCLUDE, Schema, fields, post_dump, validate
 
-from vton.errors import CATALOGUE
-from vton.tryon.model import Garment, Look, Session, Status
-from vton.tryon.ports import SignedUrl
+from vton.tryon.model import Status
+from vton.tryon.service import StatusView
 
 POLL_SECONDS = 2
-"""How long a client should wait between two looks, as the specification's does."""
+"""How long a client should wait between two polls, as the specification's does."""
 
 
 class TryOnForm(Schema):
@@ -98,31 +94,40 @@ class SessionStatus(Schema):
 class SessionGarment(Schema):
     """The garment of a try-on."""
 
-    id = fields.UUID(required=True)
-    name = fields.String(required=True)
-    brand = fields.String(required=True, allow_none=True)
-    category = fields.String(required=True, allow_none=True)
+    id = fields.UUID(required=True, attribute="garment.id")
+    name = fields.String(required=True, attribute="garment.name")
+    brand = fields.String(required=True, allow_none=True, attribute="garment.brand")
+    category = fields.String(required=True, allow_none=True, attribute="garment.category")
     image_url = fields.Url(required=True, allow_none=True)
 
 
 class HistoryItem(Schema):
     """An ended try-on: the table's own columns, and what a frontend wants beside them."""
 
-    id = fields.UUID(required=True)
+    id = fields.UUID(required=True, attribute="session.id")
     sessionId = fields.UUID(required=True)
-    user_id = fields.UUID(required=True)
-    garment_id = fields.UUID(required=True, allow_none=True)
-    original_user_image_url = fields.Url(required=True, allow_none=True)
-    result_image_url = fields.Url(required=True, allow_none=True)
+    user_id = fields.UUID(required=True, attribute="session.user_id")
+    garment_id = fields.UUID(required=True, allow_none=True, attribute="session.garment_id")
+    original_user_image_url = fields.Url(required=True, allow_none=True, attribute="photo_url")
+    result_image_url = fields.Url(required=True, allow_none=True, attribute="result_url")
     resultImageUrl = fields.Url(required=True, allow_none=True)
     status = fields.String(
-        required=True, validate=validate.OneOf([s.value for s in Status if s.ended])
+        required=True,
+        attribute="session.status",
+        validate=validate.OneOf([s.value for s in Status if s.ended]),
     )
-    error_message = fields.String(required=True, allow_none=True)
-    error = fields.Nested(SessionError, required=True, allow_none=True)
-    aiGenerated = fields.Boolean(required=True)
-    created_at = fields.AwareDateTime(required=True)
+    error_message = fields.String(required=True, allow_none=True, attribute="session.error_message")
+    error = fields.Nested(
+        SessionError, required=True, allow_none=True, attribute="session.state.failure"
+    )
+    aiGenerated = fields.Boolean(required=True, attribute="ai_generated")
+    created_at = fields.AwareDateTime(required=True, attribute="session.created_at")
     garment = fields.Nested(SessionGarment, required=True, allow_none=True)
+
+    @post_dump
+    def _spell_twice(self, item: dict[str, object], **_: object) -> dict[str, object]:
+        """Say what the specification spells in two ways in both."""
+        return item | {"sessionId": item["id"], "resultImageUrl": item["result_image_url"]}
 
 
 class Deleted(Schema):
@@ -131,70 +136,22 @@ class Deleted(Schema):
     sessionId = fields.UUID(required=True)
 
 
-def accepted(session_id: str, status_url: str, delete_url: str) -> dict[str, object]:
-    """The `data` of a 202."""
-    return {
-        "sessionId": session_id,
-        "status": "queued",
-        "urls": {"status": status_url, "delete": delete_url},
-    }
+def session_status(session_id: str, view: StatusView) -> dict[str, object]:
+    """Return what the schema `SessionStatus` would make of a view.
 
-
-def session_status(
-    session_id: str, look: Look, eta: int | None, result: SignedUrl | None
-) -> dict[str, object]:
-    """The `data` of a status. `eta` is in seconds, `result` opens the picture of a success."""
+    Written out, since every client asks for it every two seconds.
+    """
+    state, failure, result = view.state, view.state.failure, view.result
     url = result.url if result else None
     return {
         "sessionId": session_id,
-        "status": look.status,
+        "status": state.status,
         "result_image_url": url,
         "resultImageUrl": url,
         "resultExpiresAt": result.expires_at.isoformat() if result else None,
-        "error_message": look.error_message,
-        "error": _error(look.error_code),
-        "retryAfterSeconds": None if look.status.ended else POLL_SECONDS,
-        "etaSeconds": eta,
+        "error_message": state.error_message,
+        "error": failure
+        and {"code": failure.code, "hint": failure.hint, "retryable": failure.retryable},
+        "retryAfterSeconds": None if state.status.ended else POLL_SECONDS,
+        "etaSeconds": view.eta,
     }
-
-
-def history_item(session: Session, signed: Mapping[str, SignedUrl]) -> dict[str, object]:
-    """One ended session: the table's own columns, and what a frontend wants beside them."""
-    result = _url(session.result, signed)
-    return {
-        "id": session.id,
-        "sessionId": session.id,
-        "user_id": session.user_id,
-        "garment_id": session.garment_id,
-        "original_user_image_url": _url(session.photo, signed),
-        "result_image_url": result,
-        "resultImageUrl": result,
-        "status": session.status,
-        "error_message": session.error_message,
-        "error": _error(session.error_code),
-        "aiGenerated": session.result is not None,
-        "created_at": session.created_at.isoformat(),
-        "garment": _garment(session.garment, signed) if session.garment else None,
-    }
-
-
-def _garment(garment: Garment, signed: Mapping[str, SignedUrl]) -> dict[str, object]:
-    return {
-        "id": garment.id,
-        "name": garment.name,
-        "brand": garment.brand,
-        "category": garment.category,
-        "image_url": _url(garment.picture, signed),
-    }
-
-
-def _url(path: str | None, signed: Mapping[str, SignedUrl]) -> str | None:
-    return signed[path].url if path is not None and path in signed else None
-
-
-def _error(code: str | None) -> dict[str, Any] | None:
-    """What the code of a failed session means to a program and to its user."""
-    if code is None:
-        return None
-    kind = CATALOGUE.get(code, CATALOGUE["provider_failed"])
-    return {"code": code, "hint": kind.hint, "retryable": kind.retryable}

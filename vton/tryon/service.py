@@ -8,35 +8,30 @@ is row first, so that the session is invisible at once and a late result finds n
 import hashlib
 import logging
 import math
-import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from uuid import uuid4
 
 from vton.errors import Problem, Unavailable
-from vton.imaging import normalise_photo
-from vton.tryon.model import Look, Session, Status, photo_path, result_path
-from vton.tryon.ports import (
+from vton.tryon.model import Garment, Session, SessionState, Status, photo_path, result_path
+from vton.tryon.ports.clock import Clock
+from vton.tryon.ports.database import (
     Admission,
-    Breaker,
-    Jobs,
     Limits,
-    NameTaken,
     NewSession,
-    Pictures,
     Sessions,
-    SignedUrl,
-    Statuses,
-    Typical,
     UnknownGarment,
     UnknownUser,
 )
+from vton.tryon.ports.photos import PhotoNormaliser
+from vton.tryon.ports.queue import CircuitBreaker, Jobs, StatusCache, TypicalDurations
+from vton.tryon.ports.storage import NameTaken, Pictures, SignedUrl
 
 logger = logging.getLogger(__name__)
 
-TAKING_SECONDS = 60.0
+STARTING_SECONDS = 60.0
 """So long a request may still be working on the session that it has begun."""
 PHOTO_NAME_TRIES = 20
 """How many milliseconds a photo's name may move when the user's own photos collide."""
@@ -51,98 +46,128 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """One look at a session. `eta` is in seconds, None where it cannot be told; `result` opens
-    the picture of a success, if a URL is at hand.
+class StatusView:
+    """What a poll answers of a session.
+
+    `eta` is in seconds, None where it cannot be told; `result` opens the picture of a success,
+    if a URL is at hand.
     """
 
-    look: Look
+    state: SessionState
     eta: int | None
     result: SignedUrl | None
 
     @property
     def needs_url(self) -> bool:
         """Whether there is a picture and no URL at hand that opens it."""
-        return self.look.status is Status.SUCCESS and self.result is None
+        return self.state.status is Status.SUCCESS and self.result is None
 
 
+@dataclass(frozen=True, slots=True)
+class PicturedGarment:
+    """The garment of a session, and a URL that opens its picture, if that is there."""
+
+    garment: Garment
+    image_url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """A session, and URLs that open its pictures: None where a picture is not there."""
+
+    session: Session
+    photo_url: str | None
+    result_url: str | None
+    garment: PicturedGarment | None
+
+    @property
+    def ai_generated(self) -> bool:
+        """Whether there is a picture, which a model has made."""
+        return self.session.result is not None
+
+
+@dataclass(frozen=True, kw_only=True)
 class TryOns:
     """What users do with try-ons."""
 
-    def __init__(
-        self,
-        sessions: Sessions,
-        pictures: Pictures,
-        jobs: Jobs,
-        statuses: Statuses,
-        breaker: Breaker,
-        limits: Limits,
-    ) -> None:
-        self._sessions = sessions
-        self._pictures = pictures
-        self._jobs = jobs
-        self._statuses = statuses
-        self._breaker = breaker
-        self._limits = limits
+    sessions: Sessions
+    pictures: Pictures
+    photos: PhotoNormaliser
+    jobs: Jobs
+    status_cache: StatusCache
+    circuit_breaker: CircuitBreaker
+    clock: Clock
+    limits: Limits
 
     def create(
-        self, user_id: str, garment_id: str, photo: bytes, key: str | None = None
+        self, user_id: str, garment_id: str, photo: bytes, idempotency_key: str | None = None
     ) -> Started:
-        """Start a try-on, or find the one that this `key` of the user's has started before.
+        """Start a try-on, or find the one that this `idempotency_key` of the user's started.
 
         `photo` is the file as uploaded. Raises Problem; then nothing is left of it.
         """
-        if seconds := self._breaker.paused_for():
+        if seconds := self.circuit_breaker.paused_for():
             raise Problem("provider_paused", retry_after=seconds)
-        jpeg = normalise_photo(photo, user_id)
+        jpeg = self.photos.normalise_photo(photo, user_id)
         fingerprint = hashlib.sha256(garment_id.encode() + photo).hexdigest()
-        now_ms = time.time_ns() // 1_000_000
+        now_ms = int(self.clock.now().timestamp() * 1000)
         for timestamp_ms in range(now_ms, now_ms + PHOTO_NAME_TRIES):
             path = photo_path(user_id, timestamp_ms)
-            new = NewSession(str(uuid4()), user_id, garment_id, path, key, fingerprint)
+            new = NewSession(str(uuid4()), user_id, garment_id, path, idempotency_key, fingerprint)
             try:
                 return self._begin(new, jpeg)
             except NameTaken:
                 continue  # the user's own photo of the same millisecond
         raise Unavailable
 
-    def glance(self, user_id: str, session_id: str) -> Seen | None:
-        """Return the same as `look`, where nothing has to be asked but Redis, once."""
-        kept = self._statuses.find(user_id, session_id)
-        if kept.look is None:
+    def cached_status(self, user_id: str, session_id: str) -> StatusView | None:
+        """Return what `status` does where only Redis has to be asked, once; else None."""
+        cached = self.status_cache.find(user_id, session_id)
+        if cached.state is None:
             return None
-        seen = Seen(kept.look, _eta(kept.look, kept.typical), kept.result)
-        return None if seen.needs_url else seen
+        view = StatusView(cached.state, self._eta(cached.state, cached.typical), cached.result)
+        return None if view.needs_url else view
 
-    def look(self, user_id: str, session_id: str) -> Seen:
+    def status(self, user_id: str, session_id: str) -> StatusView:
         """Return how the user's session is getting on; the database is asked if need be.
 
         Raises Problem `session_not_found`.
         """
-        kept = self._statuses.find(user_id, session_id)
-        look = kept.look
-        if look is None:
-            session = None if kept.deleted else self._sessions.find(session_id, user_id)
+        cached = self.status_cache.find(user_id, session_id)
+        state = cached.state
+        if state is None:
+            session = None if cached.deleted else self.sessions.find(session_id, user_id)
             if session is None:
                 raise Problem("session_not_found")
-            look = session.look
-            self._statuses.fill(user_id, session_id, look)
-        return Seen(look, _eta(look, kept.typical), kept.result)
+            state = session.state
+            self.status_cache.set_if_absent(user_id, session_id, state)
+        return StatusView(state, self._eta(state, cached.typical), cached.result)
 
-    def opened(self, seen: Seen, user_id: str, session_id: str) -> Seen:
-        """Return the look with a URL that opens the session's picture, if that is there."""
+    def with_result_url(self, view: StatusView, user_id: str, session_id: str) -> StatusView:
+        """Return the view with a URL that opens the session's picture, if that is there."""
         path = result_path(user_id, session_id)
-        return replace(seen, result=self._pictures.sign([path]).get(path))
+        return replace(view, result=self.pictures.sign([path]).get(path))
 
     def history(
         self, user_id: str, limit: int, before: tuple[datetime, str] | None = None
     ) -> list[Session]:
         """Return the user's ended sessions, newest first, from behind `before` on."""
-        return self._sessions.history(user_id, limit, before)
+        return self.sessions.history(user_id, limit, before)
 
-    def signed(self, paths: Collection[str]) -> Mapping[str, SignedUrl]:
-        """Return a URL for each of a session's pictures that is there."""
-        return self._pictures.sign(paths)
+    def with_urls(self, sessions: Sequence[Session]) -> list[HistoryEntry]:
+        """Return each session with URLs that open its pictures."""
+        signed = self.pictures.sign({path for one in sessions for path in _pictures_of(one)})
+
+        def url(path: str | None) -> str | None:
+            return signed[path].url if path and path in signed else None
+
+        def garment(of: Garment | None) -> PicturedGarment | None:
+            return PicturedGarment(of, url(of.picture)) if of else None
+
+        return [
+            HistoryEntry(one, url(one.photo), url(one.result), garment(one.garment))
+            for one in sessions
+        ]
 
     def delete(self, user_id: str, session_id: str) -> None:
         """Delete a session in any state, with its pictures and its job.
@@ -150,24 +175,26 @@ class TryOns:
         Raises Problem `session_not_found`. The row's trigger has noted the pictures in
         `erasures`, so one that cannot be removed now is not forgotten.
         """
-        session = self._sessions.delete(session_id, user_id)
-        self._statuses.mark_deleted(user_id, session_id)
+        session = self.sessions.delete(session_id, user_id)
+        self.status_cache.mark_deleted(user_id, session_id)
         if session is None:
             raise Problem("session_not_found")
         logger.info("session=%s deleted", session_id)
         if not session.status.ended:
             with suppress(Unavailable):  # a run that is not told finds no row in the end
-                self._jobs.cancel(session_id)
+                self.jobs.cancel(session_id)
         try:
-            self._pictures.remove([session.photo, session.result_path])
+            self.pictures.remove([session.photo, session.result_path])
         except Unavailable:
             logger.warning("session=%s pictures stay for the sweep", session_id)
 
+    # -- a new session -------------------------------------------------------------------
+
     def _begin(self, new: NewSession, jpeg: bytes) -> Started:
-        """Row, photo, job; undone if one of them fails, or may have failed."""
+        """Make row, photo and job; undo it if one of them fails, or may have failed."""
         try:
             earlier = self._create_row(new)
-            if earlier is not None and self._sessions.find(earlier, new.user_id) is None:
+            if earlier is not None and self.sessions.find(earlier, new.user_id) is None:
                 # Deleted by its user; or undone just now, and its key is free again.
                 earlier = self._create_row(new)
         except Unavailable:
@@ -176,8 +203,8 @@ class TryOns:
         if earlier is not None:
             return self._replay(new.user_id, earlier)
         try:
-            self._pictures.put(new.photo, jpeg, "image/jpeg", replace=False)
-            self._jobs.enqueue(new.user_id, new.id)
+            self.pictures.put(new.photo, jpeg, "image/jpeg", replace=False)
+            self.jobs.enqueue(new.user_id, new.id)
         except Exception:
             self._undo(new, [new.photo])
             raise
@@ -185,9 +212,9 @@ class TryOns:
         return Started(new.id, replayed=False)
 
     def _create_row(self, new: NewSession) -> str | None:
-        """Insert the session; returns the id of an earlier one that the key has started."""
+        """Insert the session. Return the id of an earlier one that the key has started."""
         try:
-            admission, session_id = self._sessions.create(new, self._limits)
+            admission, session_id = self.sessions.create(new, self.limits)
         except UnknownGarment:
             errors = {"garmentId": ["There is no such garment."]}
             raise Problem("invalid_fields", errors=errors) from None
@@ -197,63 +224,68 @@ class TryOns:
             return None
         if admission is Admission.REPLAY:
             return session_id
-        raise _not_admitted(admission)
+        raise self._not_admitted(admission)
 
     def _replay(self, user_id: str, session_id: str) -> Started:
-        """The same answer once more, unless the first request is still being worked on."""
-        session = self._sessions.find(session_id, user_id)
+        """Give the same answer once more, unless the first request is still being worked on."""
+        session = self.sessions.find(session_id, user_id)
         if session is not None and session.status is Status.QUEUED:
-            age = (datetime.now(UTC) - session.created_at).total_seconds()
-            if age < TAKING_SECONDS and not self._jobs.known(session_id):
+            age = (self.clock.now() - session.created_at).total_seconds()
+            if age < STARTING_SECONDS and not self.jobs.exists(session_id):
                 raise Problem("idempotency_in_progress", retry_after=1)
         return Started(session_id, replayed=True)
 
-    def _undo(self, new: NewSession, pictures: list[str]) -> None:
+    def _undo(self, new: NewSession, pictures: Collection[str]) -> None:
         """Take back what was begun. What cannot be now is told to the sweep.
 
         The client was told to try again: the sweep must not run what they may start anew.
         """
         try:
-            self._sessions.undo(new.id)
-            self._pictures.remove(pictures)
+            self.sessions.undo(new.id)
+            self.pictures.remove(pictures)
         except Unavailable:
             logger.warning("session=%s could not be undone", new.id)
             with suppress(Unavailable):
-                self._jobs.cancel(new.id)
+                self.jobs.cancel(new.id)
+
+    def _not_admitted(self, admission: Admission) -> Problem:
+        """Return what a client is told that may not start a session now."""
+        if admission is Admission.UNFINISHED:
+            return Problem("too_many_unfinished", retry_after=5, policy="unfinished")
+        if admission is Admission.QUOTA:
+            return Problem("daily_quota", retry_after=self._until_midnight(), policy="daily")
+        if admission is Admission.PAID_CAP:
+            return Problem("paid_cap_reached", retry_after=self._until_midnight())
+        if admission is Admission.BUSY:
+            return Problem("busy", retry_after=10)
+        return Problem("idempotency_mismatch")
+
+    # -- time ----------------------------------------------------------------------------
+
+    def _until_midnight(self) -> int:
+        """Return the seconds until the next day begins in UTC, when the counts begin anew."""
+        now = self.clock.now()
+        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+        return int((midnight - now).total_seconds()) + 1
+
+    def _eta(self, state: SessionState, typical: TypicalDurations | None) -> int | None:
+        """Return the seconds until the picture is there, if this try-on is like the last ones.
+
+        None once it has ended, while too few have ended, and when it takes longer than they did.
+        """
+        if state.status.ended or typical is None:
+            return None
+        if state.began_at is not None:
+            expected_at = state.began_at + typical.run
+        elif state.queued_at is not None:
+            expected_at = state.queued_at + typical.wait + typical.run
+        else:
+            return None
+        seconds = math.ceil(expected_at - self.clock.now().timestamp())
+        return seconds if seconds > 0 else None
 
 
-def _eta(look: Look, typical: Typical | None) -> int | None:
-    """Seconds until the picture is there, if this try-on is like the last ones.
-
-    None once it has ended, while too few have ended, and when it takes longer than they did.
-    """
-    if look.status.ended or typical is None:
-        return None
-    if look.began_at is not None:
-        expected_at = look.began_at + typical.run
-    elif look.queued_at is not None:
-        expected_at = look.queued_at + typical.wait + typical.run
-    else:
-        return None
-    seconds = math.ceil(expected_at - time.time())
-    return seconds if seconds > 0 else None
-
-
-def _not_admitted(admission: Admission) -> Problem:
-    """What a client is told that may not start a session now."""
-    if admission is Admission.UNFINISHED:
-        return Problem("too_many_unfinished", retry_after=5, policy="unfinished")
-    if admission is Admission.QUOTA:
-        return Problem("daily_quota", retry_after=_seconds_until_midnight(), policy="daily")
-    if admission is Admission.PAID_CAP:
-        return Problem("paid_cap_reached", retry_after=_seconds_until_midnight())
-    if admission is Admission.BUSY:
-        return Problem("busy", retry_after=10)
-    return Problem("idempotency_mismatch")
-
-
-def _seconds_until_midnight() -> int:
-    """Seconds until the next day begins in UTC, when the paid calls are counted anew."""
-    now = datetime.now(UTC)
-    midnight = datetime.combine(now.date() + timedelta(days=1), datetime.min.time(), UTC)
-    return int((midnight - now).total_seconds()) + 1
+def _pictures_of(session: Session) -> list[str]:
+    """The object paths and URLs of all pictures that an entry of the history shows."""
+    garment = session.garment.picture if session.garment else None
+    return [path for path in (session.photo, session.result, garment) if path]

@@ -1,83 +1,69 @@
 """The sweep: the one recoverer, and the one that works off what has to go.
 
-Every few seconds one worker of all makes a pass. Each step is idempotent and may meet another
+Every few seconds one of all workers makes a pass. Each step is idempotent and may meet another
 pass, a living run or a user's delete at any point.
 """
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from vton.errors import Unavailable
 from vton.tryon.model import Status, failed
-from vton.tryon.ports import (
-    Books,
-    Erasures,
-    Jobs,
-    Pictures,
-    Sessions,
-    Statuses,
-    Unfinished,
-    Waiting,
-)
+from vton.tryon.ports.clock import Clock, Shutdown
+from vton.tryon.ports.database import Erasures, Sessions, SubmitLedger, UnfinishedSession
+from vton.tryon.ports.queue import Jobs, StatusCache
+from vton.tryon.ports.storage import Pictures
 
 logger = logging.getLogger(__name__)
 
 PASS_SECONDS = 10.0
 NEW_SECONDS = 20.0
 """So long a queued session's job may still be on its way from the web process."""
-OPEN_SECONDS = 60.0
-"""A submit that nobody has settled for so long is uncertain."""
-KEY_HOURS = 24
+STALE_SUBMIT_SECONDS = 60.0
+"""A submit that has had no outcome for so long is uncertain."""
+IDEMPOTENCY_KEY_HOURS = 24
 """How long an `Idempotency-Key` finds the try-on it has started."""
-TIDY_SECONDS = 60.0
+ORPHANED_JOBS_SECONDS = 60.0
 """How often the queue's own leftovers are looked for, which takes a walk over its keys."""
 ERASE_LIMIT = 500
 """How many objects, and how many sessions past their time, one pass removes."""
 
 
+@dataclass(kw_only=True)
 class Sweep:
-    """Makes passes. `deadline` is in seconds, `retention_days` 0 for ever."""
+    """Makes passes. `deadline` is a session's; a `retention` of zero keeps them for ever."""
 
-    def __init__(
-        self,
-        sessions: Sessions,
-        books: Books,
-        erasures: Erasures,
-        pictures: Pictures,
-        jobs: Jobs,
-        statuses: Statuses,
-        deadline: float,
-        retention_days: int,
-    ) -> None:
-        self._sessions = sessions
-        self._books = books
-        self._erasures = erasures
-        self._pictures = pictures
-        self._jobs = jobs
-        self._statuses = statuses
-        self._deadline = timedelta(seconds=deadline)
-        self._retention = timedelta(days=retention_days)
-        self._tidied_at = datetime.min.replace(tzinfo=UTC)
+    sessions: Sessions
+    ledger: SubmitLedger
+    erasures: Erasures
+    pictures: Pictures
+    jobs: Jobs
+    status_cache: StatusCache
+    clock: Clock
+    deadline: timedelta
+    retention: timedelta
+    _orphans_expired_at: datetime = field(default=datetime.min.replace(tzinfo=UTC), init=False)
 
-    def keep_on(self, waiting: Waiting) -> None:
+    def run_forever(self, shutdown: Shutdown) -> None:
         """Make passes until the process is asked to end."""
         while True:
-            self.make_pass()
-            if waiting.wait(PASS_SECONDS):
+            self.run_once()
+            if shutdown.wait(PASS_SECONDS):
                 return
 
-    def make_pass(self) -> None:
+    def run_once(self) -> None:
         """Make one pass, if it is this worker's turn; a step that fails is left to the next."""
         steps: tuple[Callable[[], None], ...] = (
-            self._recover,
-            self._doubt,
-            self._retire,
-            self._forget_keys,
-            self._erase,
+            self.recover,
+            self.mark_stale_submits,
+            self.delete_old_sessions,
+            self.delete_old_idempotency_keys,
+            self.erase,
         )
         try:
-            if not self._jobs.lead():
+            if not self.jobs.try_acquire_leadership():
                 return
             for step in steps:
                 step()
@@ -86,55 +72,59 @@ class Sweep:
         except Exception:
             logger.exception("the sweep broke")
 
-    def _recover(self) -> None:
+    def recover(self) -> None:
         """Fail what is past its deadline; undo or enqueue what no run has and no queue."""
-        now = datetime.now(UTC)
-        unfinished = list(self._sessions.unfinished())
-        overdue = [s for s in unfinished if now - s.created_at > self._deadline]
+        now = self.clock.now()
+        unfinished = list(self.sessions.unfinished())
+        overdue = [s for s in unfinished if now - s.created_at > self.deadline]
         for session in overdue:
-            if self._sessions.fail(session.id, "deadline_exceeded"):
-                self._statuses.put(session.user_id, session.id, failed("deadline_exceeded"))
+            if self.sessions.fail(session.id, "deadline_exceeded"):
+                self.status_cache.advance(session.user_id, session.id, failed("deadline_exceeded"))
                 logger.warning("session=%s deadline_exceeded, by the sweep", session.id)
-        self._statuses.prolong([(s.user_id, s.id) for s in unfinished if s not in overdue])
+        self.status_cache.extend_ttl([(s.user_id, s.id) for s in unfinished if s not in overdue])
         candidates = [s for s in unfinished if s not in overdue and not _is_new(s, now)]
-        held = self._jobs.waiting() | self._jobs.running([s.id for s in candidates])
+        held = self.jobs.waiting() | self.jobs.running([s.id for s in candidates])
         for session in candidates:
             if session.id in held:
                 continue
-            if self._jobs.cancelled(session.id):  # its request failed, and could not undo it
-                self._sessions.undo(session.id)
+            if self.jobs.cancelled(session.id):  # its request failed, and could not undo it
+                self.sessions.undo(session.id)
                 logger.warning("session=%s undone", session.id)
             else:
-                self._jobs.enqueue_again(session.id)
+                self.jobs.enqueue_again(session.id)
                 logger.warning("session=%s lost its run; enqueued again", session.id)
-        if now - self._tidied_at > timedelta(seconds=TIDY_SECONDS):
-            self._jobs.tidy([session.id for session in unfinished])
-            self._tidied_at = now
+        if now - self._orphans_expired_at > timedelta(seconds=ORPHANED_JOBS_SECONDS):
+            self.jobs.expire_orphaned_jobs([session.id for session in unfinished])
+            self._orphans_expired_at = now
 
-    def _doubt(self) -> None:
-        self._books.doubt_open(datetime.now(UTC) - timedelta(seconds=OPEN_SECONDS))
+    def mark_stale_submits(self) -> None:
+        """Record as uncertain what was submitted a while ago and has no outcome."""
+        stale_before = self.clock.now() - timedelta(seconds=STALE_SUBMIT_SECONDS)
+        self.ledger.mark_stale_uncertain(stale_before)
 
-    def _retire(self) -> None:
+    def delete_old_sessions(self) -> None:
         """Delete sessions past their time; the rows' trigger notes their objects for erasure."""
-        if self._retention:
-            before = datetime.now(UTC) - self._retention
-            if count := self._sessions.delete_ended(before, ERASE_LIMIT):
+        if self.retention:
+            before = self.clock.now() - self.retention
+            if count := self.sessions.delete_ended(before, ERASE_LIMIT):
                 logger.info("%d sessions past their time deleted", count)
 
-    def _forget_keys(self) -> None:
-        self._sessions.delete_keys(datetime.now(UTC) - timedelta(hours=KEY_HOURS))
+    def delete_old_idempotency_keys(self) -> None:
+        """Delete the keys that no request can repeat any more."""
+        before = self.clock.now() - timedelta(hours=IDEMPOTENCY_KEY_HOURS)
+        self.sessions.delete_idempotency_keys(before)
 
-    def _erase(self) -> None:
+    def erase(self) -> None:
         """Remove the objects of rows that went: at once, and again when no run can be left."""
-        again_before = datetime.now(UTC) - self._deadline - timedelta(seconds=OPEN_SECONDS)
-        due = self._erasures.due(again_before, ERASE_LIMIT)
+        grace = self.deadline + timedelta(seconds=STALE_SUBMIT_SECONDS)
+        due = self.erasures.due(self.clock.now() - grace, ERASE_LIMIT)
         if not due:
             return
-        self._pictures.remove([erasure.path for erasure in due])
-        self._erasures.mark_erased([erasure.id for erasure in due if not erasure.again])
-        self._erasures.forget([erasure.id for erasure in due if erasure.again])
+        self.pictures.remove([erasure.path for erasure in due])
+        self.erasures.mark_erased([erasure.id for erasure in due if not erasure.final])
+        self.erasures.forget([erasure.id for erasure in due if erasure.final])
 
 
-def _is_new(session: Unfinished, now: datetime) -> bool:
+def _is_new(session: UnfinishedSession, now: datetime) -> bool:
     age = (now - session.created_at).total_seconds()
     return session.status is Status.QUEUED and age < NEW_SECONDS

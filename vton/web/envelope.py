@@ -1,13 +1,16 @@
 """The one shape of every answer, and the handlers that give it to every failure there is."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from http import HTTPStatus
-from typing import cast
+from typing import ParamSpec, cast
 from uuid import uuid4
 
 import orjson
-from flask import Flask, Response, g, request
+from flask import Flask, Response, g, make_response, request
+from flask.json.provider import JSONProvider
+from flask.typing import ResponseReturnValue
 from marshmallow import ValidationError
 from werkzeug.exceptions import HTTPException
 
@@ -15,6 +18,8 @@ from vton import log
 from vton.errors import Problem
 
 logger = logging.getLogger(__name__)
+
+P = ParamSpec("P")
 
 _CODES = {
     400: "bad_request",
@@ -25,33 +30,53 @@ _CODES = {
 }
 
 
-def success(
-    data: object,
-    status: int = HTTPStatus.OK,
-    *,
-    meta: Mapping[str, object] | None = None,
-    headers: Mapping[str, str] | None = None,
-) -> Response:
-    """`{"success": true, "data": …}`, with `meta` beside it where there is some."""
-    body = {"success": True, "data": data} | ({} if meta is None else {"meta": meta})
-    return _answer(body, status, headers or {})
+Answer = Mapping[str, object]
+"""What a view returns; the schema in its `response` decorator dumps what is in it."""
+
+
+def answer(data: object) -> Answer:
+    """Return `{"success": true, "data": …}`."""
+    return {"success": True, "data": data}
+
+
+def answer_page(items: Sequence[object], next_cursor: str | None) -> Answer:
+    """Return an answer with a list, and the next page's cursor in `meta` beside it."""
+    return {**answer(items), "meta": {"next_cursor": next_cursor}}
+
+
+def success(data: object, *, headers: Mapping[str, str]) -> Response:
+    """Return an answer whose data needs no schema any more, as a response."""
+    return _response(answer(data), HTTPStatus.OK, headers)
+
+
+def conditional(view: Callable[P, ResponseReturnValue]) -> Callable[P, ResponseReturnValue]:
+    """Give a view's answer an ETag, and answer 304 to who has it already (RFC 9110, 13.1.2)."""
+
+    @wraps(view)
+    def tagged(*args: P.args, **kwargs: P.kwargs) -> ResponseReturnValue:
+        response = make_response(view(*args, **kwargs))
+        response.add_etag()
+        return response.make_conditional(request)
+
+    return tagged
 
 
 def failure(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
     """`{"success": false, "message", "code", "hint", "retryable", "request_id"[, "errors"]}`."""
-    kind = problem.kind
+    spec = problem.spec
     extra = dict(headers or {})
     if problem.retry_after is not None:
         extra["Retry-After"] = str(problem.retry_after)
         if problem.policy is not None:  # draft-ietf-httpapi-ratelimit-headers, section 4
             extra["RateLimit"] = f'"{problem.policy}";r=0;t={problem.retry_after}'
-    if kind.status == HTTPStatus.UNAUTHORIZED:
+    if spec.status == HTTPStatus.UNAUTHORIZED:
         extra["WWW-Authenticate"] = _challenge(problem.code)
-    return _answer(problem.envelope(g.get("request_id")), kind.status, extra)
+    return _response(problem.envelope(g.get("request_id")), spec.status, extra)
 
 
 def init_app(app: Flask) -> None:
     """Give every request an id, and every failure the envelope."""
+    app.json = OrjsonProvider(app)
     app.before_request(_start)
     app.after_request(_finish)
     app.register_error_handler(Problem, failure)
@@ -60,11 +85,18 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(Exception, _unexpected)
 
 
-def _answer(body: Mapping[str, object], status: int, headers: Mapping[str, str]) -> Response:
-    response = Response(orjson.dumps(body), status, mimetype="application/json")
-    response.headers.setdefault("Cache-Control", "private, no-store")
-    response.headers.update(headers)
-    return response
+class OrjsonProvider(JSONProvider):
+    """Writes what views return, in a fraction of the time that Flask's own takes."""
+
+    def dumps(self, obj: object, **_: object) -> str:
+        return orjson.dumps(obj, option=orjson.OPT_NON_STR_KEYS).decode()
+
+    def loads(self, s: str | bytes, **_: object) -> object:
+        return orjson.loads(s)
+
+
+def _response(body: Answer, status: int, headers: Mapping[str, str]) -> Response:
+    return Response(orjson.dumps(body), status, headers, mimetype="application/json")
 
 
 def _challenge(code: str) -> str:
@@ -85,6 +117,8 @@ def _start() -> None:
 
 def _finish(response: Response) -> Response:
     response.headers["X-Request-ID"] = g.get("request_id") or uuid4().hex
+    if response.mimetype == "application/json":
+        response.headers.setdefault("Cache-Control", "private, no-store")
     return response
 
 

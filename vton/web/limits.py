@@ -36,7 +36,7 @@ class RequestRate:
         storage = RedisStorage("redis://", connection_pool=redis.connection_pool)
         self._window = FixedWindowRateLimiter(storage)
         self._limit = RateLimitItemPerMinute(per_minute, namespace="vton:rate")
-        self._misses = RateLimitItemPerMinute(per_minute, namespace="vton:rate:misses")
+        self._not_found = RateLimitItemPerMinute(per_minute, namespace="vton:rate:not_found")
         self._limited = per_minute > 0
 
     def count(self, user_id: str) -> None:
@@ -44,14 +44,14 @@ class RequestRate:
         self._check(self._window.hit, self._limit, user_id)
 
     @contextmanager
-    def counting_misses(self, user_id: str) -> Iterator[None]:
+    def counting_not_found(self, user_id: str) -> Iterator[None]:
         """Count only what is not found; raises `rate_limited` when that was so too often."""
-        self._check(self._window.test, self._misses, user_id)
+        self._check(self._window.test, self._not_found, user_id)
         try:
             yield
         except Problem as problem:
-            if problem.kind.status == HTTPStatus.NOT_FOUND:
-                self._check(self._window.hit, self._misses, user_id)
+            if problem.spec.status == HTTPStatus.NOT_FOUND:
+                self._check(self._window.hit, self._not_found, user_id)
             raise
 
     def _check(self, ask: Callable[..., bool], limit: RateLimitItem, user_id: str) -> None:
@@ -79,12 +79,12 @@ def rate_limited(view: Callable[P, ResponseReturnValue]) -> Callable[P, Response
     return counted
 
 
-def misses_limited(view: Callable[P, ResponseReturnValue]) -> Callable[P, ResponseReturnValue]:
+def not_found_limited(view: Callable[P, ResponseReturnValue]) -> Callable[P, ResponseReturnValue]:
     """Count only those of this view's requests that find nothing, for each asks the database."""
 
     @wraps(view)
     def counted(*args: P.args, **kwargs: P.kwargs) -> ResponseReturnValue:
-        with _rate().counting_misses(current_user()):
+        with _rate().counting_not_found(current_user()):
             return view(*args, **kwargs)
 
     return counted

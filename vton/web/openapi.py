@@ -58,7 +58,7 @@ class Error(Schema):
     message = fields.String(required=True, metadata={"description": "For people."})
     code = fields.String(
         required=True,
-        validate=validate.OneOf([code for code, kind in CATALOGUE.items() if kind.status >= 400]),
+        validate=validate.OneOf([code for code, spec in CATALOGUE.items() if spec.status >= 400]),
         metadata={"description": "For programs. Codes may be added."},
     )
     hint = fields.String(required=True, metadata={"description": "What to do."})
@@ -129,13 +129,15 @@ def _refusal(codes: list[str]) -> dict[str, object]:
     if status == 401:
         answer["headers"] = {"WWW-Authenticate": header("The challenge of RFC 6750.", True)}
     elif status in (409, 429, 503):
-        answer["headers"] = {"Retry-After": header("Seconds to wait.", kind="integer")}
+        answer["headers"] = {"Retry-After": header("Seconds to wait.", schema_type="integer")}
     return answer
 
 
-def header(description: str, required: bool = False, kind: str = "string") -> dict[str, object]:
+def header(
+    description: str, required: bool = False, schema_type: str = "string"
+) -> dict[str, object]:
     """A response's header, as the document has it."""
-    return {"description": description, "required": required, "schema": {"type": kind}}
+    return {"description": description, "required": required, "schema": {"type": schema_type}}
 
 
 def init_app(app: Flask) -> Api:

@@ -1,0 +1,112 @@
+-- What one user may start, and what a repeated request finds.
+
+-- The keys that clients sent with a new try-on, for a day. No foreign key to the session: a key
+-- outlives its deletion, so that a late repetition starts and pays nothing.
+create table public.idempotency_keys (
+  user_id uuid not null references auth.users (id) on delete cascade,
+  key text not null check (length(key) between 1 and 200),
+  fingerprint text not null,
+  session_id uuid not null,
+  created_at timestamptz not null default now(),
+  primary key (user_id, key)
+);
+create index idempotency_keys_session_idx on public.idempotency_keys (session_id);
+create index idempotency_keys_created_idx on public.idempotency_keys (created_at);
+
+alter table public.idempotency_keys enable row level security;
+revoke all on public.idempotency_keys from anon, authenticated;
+grant all on public.idempotency_keys to service_role;
+
+-- How many of today's try-ons (UTC) of a user count: those that were submitted, deleted or not, and
+-- those that will be.
+create function public.tried_today(p_user_id uuid) returns bigint
+language sql stable set search_path = '' as $$
+  select
+    (select count(distinct session_id) from public.submits
+     where user_id = p_user_id and outcome <> 'not_accepted'
+       and at >= date_trunc('day', now() at time zone 'utc') at time zone 'utc')
+    +
+    (select count(*) from public.try_on_history h
+     where h.user_id = p_user_id and h.status in ('queued', 'processing')
+       and not exists (
+         select from public.submits s
+         where s.session_id = h.id and s.outcome <> 'not_accepted'))
+$$;
+
+-- Insert a queued session, within all limits (0 switches one off). Answers
+--   created   and the session's id
+--   replay    this key has started a session: its id; the same request again
+--   mismatch  this key has started a session, by another request
+--   busy      too many sessions of all users wait
+--   unfinished, quota   this user has too many unfinished, or today
+--   paid_cap  the day's paid calls are used up
+-- Raises foreign_key_violation or unique_violation, naming the constraint, for an unknown garment
+-- or user, or a photo's name that is taken.
+create function public.create_session(
+  p_id uuid, p_user_id uuid, p_garment_id uuid, p_photo text,
+  p_idempotency_key text, p_fingerprint text,
+  p_max_unfinished bigint, p_max_per_day bigint, p_max_waiting bigint, p_paid_cap bigint
+) returns table (result text, session_id uuid)
+language plpgsql set search_path = '' as $$
+declare
+  earlier public.idempotency_keys;
+begin
+  -- One at a time for a user, so that the limits are exact and a key is taken once.
+  perform pg_advisory_xact_lock(hashtextextended('vton.user.' || p_user_id, 0));
+  if p_idempotency_key is not null then
+    delete from public.idempotency_keys k
+    where k.user_id = p_user_id and k.key = p_idempotency_key
+      and k.created_at < now() - interval '24 hours';
+    select * into earlier from public.idempotency_keys k
+    where k.user_id = p_user_id and k.key = p_idempotency_key;
+    if found then
+      return query select
+        case when earlier.fingerprint = p_fingerprint then 'replay' else 'mismatch' end,
+        earlier.session_id;
+      return;
+    end if;
+  end if;
+  if p_paid_cap > 0 and public.paid_today() >= p_paid_cap then
+    return query select 'paid_cap'::text, null::uuid;
+    return;
+  end if;
+  if p_max_waiting > 0 and p_max_waiting <= (
+    select count(*) from public.try_on_history h where h.status = 'queued') then
+    return query select 'busy'::text, null::uuid;
+    return;
+  end if;
+  if p_max_unfinished > 0 and p_max_unfinished <= (
+    select count(*) from public.try_on_history h
+    where h.user_id = p_user_id and h.status in ('queued', 'processing')) then
+    return query select 'unfinished'::text, null::uuid;
+    return;
+  end if;
+  if p_max_per_day > 0 and public.tried_today(p_user_id) >= p_max_per_day then
+    return query select 'quota'::text, null::uuid;
+    return;
+  end if;
+  insert into public.try_on_history (id, user_id, garment_id, original_user_image_url)
+  values (p_id, p_user_id, p_garment_id, p_photo);
+  if p_idempotency_key is not null then
+    insert into public.idempotency_keys (user_id, key, fingerprint, session_id)
+    values (p_user_id, p_idempotency_key, p_fingerprint, p_id);
+  end if;
+  return query select 'created'::text, p_id;
+end $$;
+
+-- Take back a session that was begun and could not be taken: its row and its key.
+create function public.undo_session(p_id uuid) returns void
+language sql set search_path = '' as $$
+  delete from public.idempotency_keys where session_id = p_id;
+  delete from public.try_on_history where id = p_id;
+$$;
+revoke execute on function
+  public.tried_today(uuid),
+  public.create_session(uuid, uuid, uuid, text, text, text, bigint, bigint, bigint, bigint),
+  public.undo_session(uuid)
+from public, anon, authenticated;
+grant execute on function
+  public.tried_today(uuid),
+  public.create_session(uuid, uuid, uuid, text, text, text, bigint, bigint, bigint, bigint),
+  public.undo_session(uuid)
+to service_role;

@@ -1,0 +1,1 @@
+"""HTTP to others: the provider, the login keys, and wherever a result lies."""

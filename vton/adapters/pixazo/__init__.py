@@ -1,0 +1,1 @@
+"""Pixazo, who makes the pictures."""

@@ -1,0 +1,192 @@
+"""The Pixazo Kolors Virtual Try-On API: two contracts behind one submit path.
+
+Which of them it is (see `replies`), the submit's answer tells. A submit is paid and has no
+idempotency key, so it is never repeated unless it was provably not accepted.
+"""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import requests
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+
+from vton.adapters.http.client import Answer, HttpClient
+from vton.adapters.http.download import Downloads, is_loopback, read_url
+from vton.adapters.pixazo import replies
+from vton.adapters.pixazo.throttle import Throttle
+from vton.errors import Problem, Unavailable
+from vton.imaging.photos import PictureConverter
+from vton.tryon.model import ProviderTask
+from vton.tryon.ports.provider import (
+    FormRefused,
+    Inputs,
+    PermanentError,
+    Progress,
+    RetryableError,
+)
+from vton.tryon.ports.storage import PictureMissing, Pictures
+
+NAME = "pixazo"
+KEY_HEADER = "Ocp-Apim-Subscription-Key"
+LEGACY_STATUS_PATH = "/kling-ai-polling/v1/getVirtualTryOnStatus"
+MAX_URL = 2000
+CONNECT_SECONDS = 5.0
+SUBMIT_SECONDS = 20.0
+"""How long a submit may last as a whole; claims count on it (`submitter.CLAIM_SECONDS`)."""
+POLL_SECONDS = 15.0
+MAX_ANSWER_BYTES = 1024 * 1024
+SLOW_SECONDS = 5.0
+"""How long all polls pause after a 429 that does not say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PixazoSettings:
+    """Where the API is and what it is sent; see `.env.example`."""
+
+    api_key: str
+    base_url: str
+    submit_path: str
+    status_path: str
+    person_field: str
+    garment_field: str
+    send_urls: bool
+    allowed_hosts: frozenset[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pixazo:
+    """Implements `vton.tryon.ports.provider.Provider`. Safe to share between threads."""
+
+    settings: PixazoSettings
+    pictures: Pictures
+    converter: PictureConverter
+    throttle: Throttle
+    downloads: Downloads
+    http: HttpClient
+    name: str = NAME
+
+    # -- submit --------------------------------------------------------------------------
+
+    def prepare(self, person: str, garment: str) -> Inputs:
+        return Inputs(self._image(person), self._image(garment))
+
+    def submit(self, inputs: Inputs) -> ProviderTask:
+        fields = (inputs.form or self.settings.garment_field).split(",")
+        answer = self._post_task(inputs, fields)
+        other = _other_garment_field(fields)
+        if other and not inputs.form and replies.is_about_the_garment_field(answer):
+            raise FormRefused(replies.error_text(answer), replace(inputs, form=other))
+        task_id, polling_url, legacy = replies.read_submit(answer)
+        status_url = None if legacy else self._status_url(polling_url, task_id)
+        return ProviderTask(self.name, task_id, status_url)
+
+    def _image(self, reference: str) -> str:
+        """Return a URL the provider can open, or raw base64 where it could not open ours."""
+        if self.settings.send_urls:
+            signed = self.pictures.sign([reference]).get(reference)
+            if signed is None:
+                raise PictureMissing(reference)
+            return signed.url
+        is_url = reference.startswith("https://")
+        data = self._elsewhere(reference) if is_url else self.pictures.get(reference)
+        return base64.b64encode(data).decode()
+
+    def _elsewhere(self, url: str) -> bytes:
+        """Return a garment's picture in another shop."""
+        try:
+            return self.downloads.get(url, anywhere=True)
+        except PermanentError as refusal:
+            raise PermanentError("garment_missing", str(refusal)) from None
+
+    def _post_task(self, inputs: Inputs, garment_fields: Sequence[str]) -> Answer:
+        body = {self.settings.person_field: inputs.person}
+        body |= dict.fromkeys(garment_fields, inputs.garment)
+        url = self.settings.base_url + self.settings.submit_path
+        try:
+            return self.http.ask(
+                "POST", url, body=body, headers=self._headers(url), connect=CONNECT_SECONDS,
+                seconds=SUBMIT_SECONDS, limit=MAX_ANSWER_BYTES,
+            )  # fmt: skip
+        except requests.ConnectionError as error:
+            if _was_not_sent(error):
+                raise RetryableError("the provider could not be reached") from None
+            raise PermanentError("provider_uncertain", "connection cut during the submit") from None
+        except requests.RequestException as error:
+            raise PermanentError("provider_uncertain", f"submit: {type(error).__name__}") from None
+
+    def _status_url(self, polling_url: str | None, task_id: str) -> str:
+        """Return the vendor's polling URL where it may be given the key, else our own."""
+        if polling_url and len(polling_url) <= MAX_URL and self._is_trusted_host(polling_url):
+            return polling_url
+        path = self.settings.status_path.replace("{request_id}", task_id)
+        return self.settings.base_url + path
+
+    # -- status and result ---------------------------------------------------------------
+
+    def poll(self, task: ProviderTask) -> Progress:
+        self.throttle.wait()
+        try:
+            answer = self._ask_status(task)
+        except requests.RequestException as error:
+            raise RetryableError(f"status: {type(error).__name__}") from None
+        if answer.status == 429:
+            self.throttle.slow_down(replies.retry_after(answer) or SLOW_SECONDS)
+        return replies.read_status(answer)
+
+    def _ask_status(self, task: ProviderTask) -> Answer:
+        """Ask where v2 said to, or, for a legacy task, which has no such URL, by its id."""
+        url = task.status_url or self.settings.base_url + LEGACY_STATUS_PATH
+        if not self._is_trusted_host(url):
+            raise PermanentError("provider_failed", "the polling URL is not the provider's")
+        legacy = task.status_url is None
+        return self.http.ask(
+            "POST" if legacy else "GET", url, body={"task_id": task.id} if legacy else None,
+            headers=self._headers(url), connect=CONNECT_SECONDS, seconds=POLL_SECONDS,
+            limit=MAX_ANSWER_BYTES,
+        )  # fmt: skip
+
+    def download_result(self, url: str) -> bytes:
+        data = self.downloads.get(url)
+        try:
+            return self.converter.verify_result(data)
+        except Unavailable:
+            raise RetryableError("too many pictures wait to be decoded") from None
+        except Problem as problem:
+            raise PermanentError(
+                "result_unusable", f"the result is no picture: {problem}"
+            ) from None
+
+    # -- the key -------------------------------------------------------------------------
+
+    def _is_trusted_host(self, url: str) -> bool:
+        """Whether the key may be sent there: https on a listed host, or where the base URL is.
+
+        http is the simulator's alone, on loopback.
+        """
+        where, base = read_url(url), read_url(self.settings.base_url)
+        if where is None or base is None:
+            return False
+        if where.scheme == "http" and not is_loopback(where.host):
+            return False
+        if (where.scheme, where.host, where.port) == (base.scheme, base.host, base.port):
+            return True
+        listed = where.host == base.host or where.host in self.settings.allowed_hosts
+        return listed and where.scheme == "https" and where.port == 443
+
+    def _headers(self, url: str) -> dict[str, str]:
+        if not self._is_trusted_host(url):
+            raise PermanentError("provider_unavailable", "the key is not sent to an unlisted host")
+        return {KEY_HEADER: self.settings.api_key, "Accept": "application/json"}
+
+
+def _other_garment_field(fields: Sequence[str]) -> str | None:
+    """The vendor's other name of the field, where one of the two was sent."""
+    known = [field for field in replies.GARMENT_FIELDS if field not in fields]
+    return known[0] if len(known) == 1 else None
+
+
+def _was_not_sent(error: requests.ConnectionError) -> bool:
+    """Whether the connection was never made, so that nothing can have been accepted."""
+    reason = getattr(error.args[0] if error.args else None, "reason", None)
+    return isinstance(reason, NewConnectionError | ConnectTimeoutError)

@@ -1,0 +1,1 @@
+"""Redis: the queue and its worker, and what only makes things faster."""

@@ -1,0 +1,1 @@
+"""Supabase: database, storage and login."""

@@ -1,0 +1,45 @@
+"""The ledger of submits; its rules are in the migrations' functions, each one transaction."""
+
+from datetime import datetime
+
+from supabase import Client
+
+from vton.adapters.supabase.rows import call, one_row, rows
+from vton.errors import Unavailable
+from vton.tryon.model import ProviderTask
+from vton.tryon.ports.database import Claim, ClaimResult, Outcome
+
+
+class SubmitRows:
+    """Implements `vton.tryon.ports.database.SubmitLedger`."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def claim_submit(self, session_id: str, attempt: str, paid_cap: int) -> Claim:
+        arguments = {"p_session_id": session_id, "p_attempt": attempt, "p_paid_cap": paid_cap}
+        row = one_row(self._client, "claim_submit", arguments)
+        return Claim(ClaimResult(row["result"]), row["age"])
+
+    def record_outcome(
+        self, attempt: str, outcome: Outcome, task: ProviderTask | None = None
+    ) -> None:
+        arguments = {
+            "p_attempt": attempt,
+            "p_outcome": outcome,
+            "p_provider": task.provider if task else None,
+            "p_task_id": task.id if task else None,
+            "p_status_url": task.status_url if task else None,
+        }
+        call(self._client, "record_outcome", arguments)
+
+    def allow_one_resubmit(self, session_id: str, task_id: str) -> bool:
+        arguments = {"p_session_id": session_id, "p_task_id": task_id}
+        answer = call(self._client, "allow_one_resubmit", arguments)
+        if not isinstance(answer, bool):
+            raise Unavailable
+        return answer
+
+    def mark_stale_uncertain(self, before: datetime) -> None:
+        query = self._client.table("submits").update({"outcome": Outcome.UNCERTAIN})
+        rows(query.eq("outcome", "open").lt("at", before.isoformat()))

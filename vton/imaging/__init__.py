@@ -1,0 +1,1 @@
+"""Pictures made safe, and results marked: what features call is in `photos`."""

@@ -1,0 +1,250 @@
+"""Pictures decoded and encoded, by Pillow and libheif; how long that takes is not bounded here."""
+
+import io
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+
+import pillow_heif
+from PIL import Image, ImageCms, ImageFile, ImageOps
+
+from vton.errors import Problem
+from vton.imaging import png
+from vton.imaging.provenance import mark_png
+
+MAX_BYTES = 10 * 1024 * 1024
+"""The largest photo, in bytes: the provider's own limit."""
+MAX_PIXELS = 40_000_000
+MAX_WEBP_PIXELS = 16_000_000
+"""Pillow holds four copies of a WebP, 16 bytes a pixel; of everything else, 8 at most."""
+MIN_SIDE = 300
+"""The smallest side, in pixels: the provider's own limit."""
+MAX_SIDE = 2048
+"""The long side, in pixels, of what is stored."""
+DCT_SIDE = 1280
+"""A large JPEG is decoded at the DCT scale that leaves at least so many pixels."""
+FORMATS = ("JPEG", "PNG", "WEBP")
+HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1")
+"""Still pictures; `hevc` and `msf1` are films, `avif` is AVIF, which is refused."""
+JPEG_QUALITY = 90
+
+BAND_ROWS = 64
+"""Transparent pictures are made plain so many rows at a time."""
+
+# The limit is ours and is checked on the header, before anything is decoded.
+Image.MAX_IMAGE_PIXELS = None
+
+pillow_heif.options.DECODE_THREADS = 1
+pillow_heif.options.THUMBNAILS = False
+pillow_heif.options.DEPTH_IMAGES = False
+pillow_heif.options.AUX_IMAGES = False
+
+
+def photo_to_jpeg(data: bytes) -> bytes:
+    """Return a photo as an upright JPEG without metadata; without a bound on time.
+
+    Raises Problem as `vton.imaging.photos.PictureConverter.normalise_photo` does.
+    """
+    with _opened(data) as image:
+        image.draft("RGB", _draft_size(image.size))
+        return encode_jpeg(_flat(_upright(_shrunk(image))))
+
+
+def garment_to_png(data: bytes) -> bytes:
+    """Return a garment's picture as a PNG on white; without a bound on time. Raises Problem."""
+    with _opened(data) as image:
+        output = io.BytesIO()
+        _flat(_upright(_shrunk(image))).save(output, "PNG", optimize=True)
+        return output.getvalue()
+
+
+def result_to_png(data: bytes) -> bytes:
+    """Return a result as a marked PNG; without a bound on time. Raises Problem."""
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            _check_pixels(image)
+            if image.format != "PNG":
+                image.load()
+                plain = (
+                    image if image.mode == "L" else _to_srgb(image, image.info.get("icc_profile"))
+                )
+                return mark_png(png.encode(plain))
+            if not png.check_pixels(data):
+                image.load()
+            return mark_png(data)
+    except Problem:
+        raise
+    except Exception:
+        raise Problem("photo_unreadable") from None
+
+
+CONVERSIONS: Mapping[str, Callable[[bytes], bytes]] = {
+    "photo": photo_to_jpeg,
+    "garment": garment_to_png,
+    "result": result_to_png,
+}
+"""What the sandbox may be asked for, by name."""
+
+
+def encode_jpeg(image: Image.Image) -> bytes:
+    """Return `image` as a JPEG without metadata."""
+    output = io.BytesIO()
+    image.save(output, "JPEG", quality=JPEG_QUALITY)
+    return output.getvalue()
+
+
+def image_format(data: bytes) -> str:
+    """Return which format the first bytes are of: JPEG, PNG, WEBP or HEIF.
+
+    Raises Problem `photo_unsupported`.
+    """
+    if data.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return "WEBP"
+    brands = data[8 : min(256, int.from_bytes(data[:4]))]
+    if data[4:8] == b"ftyp" and brands.startswith(HEIF_BRANDS) and b"avif" not in brands:
+        return "HEIF"
+    raise Problem("photo_unsupported")
+
+
+@contextmanager
+def _opened(data: bytes) -> Iterator[Image.Image]:
+    """Open a picture whose header is in bounds; damage found on the way is a Problem."""
+    if len(data) > MAX_BYTES:
+        raise Problem("photo_too_large")
+    format_name = image_format(data)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with _open(data, format_name) as image:
+                _check_sides(image.size)
+                _check_pixels(image)
+                yield image
+    except Problem:
+        raise
+    except Exception:  # decoders raise whatever damaged or hostile bytes lead them into
+        raise Problem("photo_unreadable") from None
+
+
+def _open(data: bytes, format_name: str) -> ImageFile.ImageFile:
+    """Read a picture's header. HEIC stays unknown to the rest of Pillow: nothing is registered."""
+    if format_name != "HEIF":
+        return Image.open(io.BytesIO(data), formats=[format_name])
+    _check_whole(data)
+    image: ImageFile.ImageFile = pillow_heif.HeifImageFile(  # type: ignore[no-untyped-call]
+        io.BytesIO(data)
+    )
+    if not image.info["primary"]:  # the one that the file is about cannot be read
+        raise Problem("photo_unreadable")
+    return image
+
+
+def _check_whole(data: bytes) -> None:
+    """Raise Problem `photo_unreadable` if a HEIC was cut; libheif leaves out what is missing."""
+    start = 0
+    while start + 8 <= len(data):
+        size, box = int.from_bytes(data[start : start + 4]), data[start + 4 : start + 8]
+        if size == 1:
+            size = int.from_bytes(data[start + 8 : start + 16])
+        if box in (b"meta", b"mdat") and start + size > len(data):
+            raise Problem("photo_unreadable")
+        if size < 8:  # the last box, or nothing that we know
+            return
+        start += size
+
+
+def _check_sides(size: tuple[int, int]) -> None:
+    stored_scale = min(1.0, MAX_SIDE / max(size))
+    if min(size) * stored_scale < MIN_SIDE:
+        raise Problem("photo_too_small")
+
+
+def _check_pixels(image: Image.Image) -> None:
+    most = MAX_WEBP_PIXELS if image.format == "WEBP" else MAX_PIXELS
+    if image.width * image.height > most:
+        raise Problem("photo_too_many_pixels")
+
+
+def _draft_size(size: tuple[int, int]) -> tuple[int, int]:
+    """The smallest size we want of a JPEG: `draft` takes the DCT scale just above it.
+
+    Decoding at 1/2, 1/4 or 1/8 is done inside the JPEG decoder and costs a fraction. A scale
+    that lands between 1280 and 2048 pixels needs no resampling afterwards.
+    """
+    long_side = max(size)
+    if long_side <= MAX_SIDE:
+        return size
+    return max(1, size[0] * DCT_SIDE // long_side), max(1, size[1] * DCT_SIDE // long_side)
+
+
+def _shrunk(image: Image.Image) -> Image.Image:
+    """Return `image` within 2048 pixels a side, on white where it was transparent.
+
+    Pillow would copy a whole picture to scale its transparency or palette, so these are made
+    plain and smaller in bands: 40 megapixels take 230 MB so, and 530 MB otherwise.
+    """
+    image.load()
+    if image.mode not in ("1", "P") and not _transparent(image):
+        image.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0)
+        return image
+    factor = max(1, max(image.size) // MAX_SIDE)
+    width, height = image.size
+    plain = Image.new("RGB", (-(-width // factor), -(-height // factor)))
+    rows = BAND_ROWS * factor
+    for top in range(0, height, rows):
+        band = _on_white(image.crop((0, top, width, min(height, top + rows))))
+        plain.paste(band.reduce(factor), (0, top // factor))
+    plain.info = image.info
+    plain.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
+    return plain
+
+
+def _transparent(image: Image.Image) -> bool:
+    if image.mode.startswith("I"):  # 16 bits: Pillow would clip them on the way to RGBA
+        return False
+    return image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    if not _transparent(image):
+        return image.convert("RGB")
+    rgba = image.convert("RGBA")
+    white = Image.new("RGB", rgba.size, "white")
+    white.paste(rgba, mask=rgba.getchannel("A"))
+    return white
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turn a picture by its EXIF; libheif has turned a HEIC already, by its container."""
+    if image.format != "HEIF":
+        with suppress(Exception):  # EXIF that cannot be read is no reason to refuse a photo
+            ImageOps.exif_transpose(image, in_place=True)
+    return image
+
+
+def _flat(image: Image.Image) -> Image.Image:
+    """Return 8-bit sRGB pixels without metadata."""
+    icc = image.info.get("icc_profile")
+    if image.mode in ("I;16", "I;16B", "I"):
+        image = image.point(lambda value: value / 256).convert("L")
+    image = _to_srgb(image, icc)
+    image.info = {}  # whatever an encoder would write of it
+    return image
+
+
+def _to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
+    """Convert to sRGB by the embedded colour profile; phones record Display P3."""
+    if icc and image.mode in ("RGB", "CMYK"):
+        try:
+            source = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+            converted = ImageCms.profileToProfile(
+                image, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
+            )
+            if converted is not None:
+                return converted
+        except (ImageCms.PyCMSError, OSError):
+            pass  # an unusable profile is no reason to refuse a photo
+    return image if image.mode == "RGB" else image.convert("RGB")

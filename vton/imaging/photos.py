@@ -1,0 +1,51 @@
+"""Pictures made safe: decoded once, upright, without metadata, in bounds.
+
+What is soon decoded is decoded here: a JPEG whose markers show that it is an ordinary one, as
+phones send it, and a result of ordinary size. Everything else goes to the sandbox.
+"""
+
+from dataclasses import dataclass
+
+from vton.errors import Problem
+from vton.imaging.convert import MAX_BYTES, image_format, photo_to_jpeg, result_to_png
+from vton.imaging.sandbox import Sandbox
+from vton.imaging.triage import is_ordinary_jpeg, is_ordinary_result
+
+
+@dataclass(frozen=True)
+class PictureConverter:
+    """What features call to make somebody else's picture safe."""
+
+    sandbox: Sandbox
+
+    def normalise_photo(self, data: bytes, owner: str | None = None) -> bytes:
+        """Return a photo as an upright, metadata-free JPEG of at most 2048 pixels a side.
+
+        `data` is what was uploaded, whatever its name or declared type says. Raises Problem
+        `photo_too_large`, `photo_unsupported`, `photo_unreadable`, `photo_too_small` or
+        `photo_too_many_pixels`, and what `Sandbox.convert` raises for this `owner` (a user's id).
+        """
+        if len(data) > MAX_BYTES:
+            raise Problem("photo_too_large")
+        if image_format(data) == "JPEG" and is_ordinary_jpeg(data):
+            return photo_to_jpeg(data)
+        return self.sandbox.convert("photo", data, owner)
+
+    def normalise_garment(self, data: bytes) -> bytes:
+        """Return a garment's picture as a metadata-free PNG on white.
+
+        Bounds and what is raised are those of `normalise_photo`.
+        """
+        return self.sandbox.convert("garment", data)
+
+    def verify_result(self, data: bytes) -> bytes:
+        """Return a result as a PNG with the mark that AI made it, and no other metadata.
+
+        A PNG keeps its pixels' bytes, anything else is encoded as one. Its content type is not
+        trusted (the vendor documents `application/octet-stream`). Raises Problem when `data` is
+        not a whole picture in bounds, and Unavailable as the sandbox does.
+        """
+        if is_ordinary_result(data):
+            with self.sandbox.slot():
+                return result_to_png(data)
+        return self.sandbox.convert("result", data)

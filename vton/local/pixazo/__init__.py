@@ -1,5 +1,0 @@
-"""A simulator of Pixazo's "Kolors Virtual Try-On" as it looks on the wire; loopback only.
-
-`python -m vton.local.pixazo --port 8002` serves it. `app.py` is the whole contract on one page,
-`settings.py` says what a test may change while it runs, `fitting.py` makes the picture.
-"""

@@ -1,0 +1,198 @@
+"""The rules of a run, which takes a session from the queue to its end; they know no framework.
+
+A run may end at any moment, and another may take over, or even run beside it. What keeps that
+harmless: the ledger, which lets one attempt at a time submit; the task's id, stored at once, by
+which a later run goes on without paying; one name for the result; and writes that change an
+unfinished session only.
+"""
+
+import logging
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from vton.tryon.model import ProviderTask, Session, SessionState, Status, failed
+from vton.tryon.ports.clock import Clock
+from vton.tryon.ports.database import Sessions, SubmitLedger
+from vton.tryon.ports.provider import (
+    PermanentError,
+    Progress,
+    Provider,
+    RetryableError,
+    TaskNotFound,
+)
+from vton.tryon.ports.queue import StatusCache, TypicalDurations
+from vton.tryon.ports.storage import Pictures
+from vton.tryon.retries import CANCEL_CHECK_SECONDS, Cancelled, Interrupted, Retries, backoffs
+from vton.tryon.submitter import Report, Submitter
+
+logger = logging.getLogger(__name__)
+
+NOT_FOUND_SECONDS = 30.0
+"""So long the provider may not know a task that it has just accepted."""
+PICTURES = 20
+"""How many pictures are fetched and stored at once: what bounds the worker's memory."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionRunner:
+    """Runs sessions; one object serves all threads of a worker.
+
+    `providers` are all that a session's task may be with, by name; `poll_interval` is in seconds.
+    """
+
+    sessions: Sessions
+    ledger: SubmitLedger
+    pictures: Pictures
+    status_cache: StatusCache
+    providers: Mapping[str, Provider]
+    submitter: Submitter
+    retries: Retries
+    clock: Clock
+    poll_interval: float
+    _picture_slots: threading.BoundedSemaphore = field(
+        default_factory=lambda: threading.BoundedSemaphore(PICTURES)
+    )
+
+    def run(self, session_id: str, report: Report = lambda *_: None) -> None:
+        """Take a session to its end.
+
+        Raises Interrupted when the process is asked to end first; the session goes on in
+        another worker.
+        """
+        session = self.retries.until_available(lambda: self.sessions.claim(session_id))
+        if session is None:
+            logger.info("session=%s has ended or is gone", session_id)
+            return
+        queued_at = session.created_at.timestamp()
+        # A run that took over from another began earlier than it can know.
+        began_at = None if session.task else self.clock.now().timestamp()
+        self._publish(
+            session, SessionState(Status.PROCESSING, queued_at=queued_at, began_at=began_at)
+        )
+        try:
+            self._make_picture(session, report)
+        except Cancelled:
+            logger.info("session=%s is not wanted any more", session_id)
+        except PermanentError as failure:
+            logger.warning("session=%s %s: %s", session_id, failure.code, failure)
+            self._fail(session, failure.code)
+        except Interrupted:
+            raise
+        except Exception:
+            logger.exception("session=%s broke", session_id)
+            self._fail(session, "interrupted")
+        else:
+            if began_at:
+                took = self.clock.now().timestamp() - began_at
+                durations = TypicalDurations(began_at - queued_at, took)
+                self.status_cache.record_durations(durations)
+
+    def _make_picture(self, session: Session, report: Report) -> None:
+        task = session.task or self.submitter.submit(session, report)
+        url, task = self._await_result(session, task, report)
+        self._deliver(session, self._provider_of(task), url, report)
+
+    def _provider_of(self, task: ProviderTask) -> Provider:
+        """Return who has a task. Raises PermanentError where we do not know them any more."""
+        provider = self.providers.get(task.provider)
+        if provider is None:
+            raise PermanentError("provider_failed", f"no provider {task.provider!r} is set up")
+        return provider
+
+    def _fail(self, session: Session, code: str) -> None:
+        if self.retries.until_available(lambda: self.sessions.fail(session.id, code)):
+            self._publish(session, failed(code))
+
+    def _publish(self, session: Session, state: SessionState) -> None:
+        """Tell polls what has become of a session."""
+        self.status_cache.advance(session.user_id, session.id, state)
+
+    # -- the wait ------------------------------------------------------------------------
+
+    def _await_result(
+        self, session: Session, task: ProviderTask, report: Report
+    ) -> tuple[str, ProviderTask]:
+        """Poll until there is a picture. Return its URL, and the task that made it.
+
+        A task that ended ERROR, which is not charged, is submitted once more.
+        """
+        while True:
+            report("waiting", task.id)
+            progress = self._poll(session, task)
+            if progress.result_url is not None:
+                return progress.result_url, task
+            if progress.failure is None:
+                self.retries.sleep_unless_cancelled(session, self.poll_interval)
+            elif not progress.charged and self._may_resubmit(session, task):
+                logger.warning("session=%s task %s ended ERROR; once more", session.id, task.id)
+                task = self.submitter.submit(session, report)
+            else:
+                raise PermanentError(progress.failure, f"task {task.id} failed")
+
+    def _may_resubmit(self, session: Session, task: ProviderTask) -> bool:
+        return self.retries.with_backoff(
+            session, lambda: self.ledger.allow_one_resubmit(session.id, task.id)
+        )
+
+    def _poll(self, session: Session, task: ProviderTask) -> Progress:
+        """Ask the provider once, and again while it cannot answer or has yet to know the task."""
+        provider = self._provider_of(task)
+        not_found_until = self.clock.monotonic() + NOT_FOUND_SECONDS
+        while True:
+            try:
+                return self.retries.with_backoff(session, lambda: provider.poll(task))
+            except TaskNotFound:
+                if self.clock.monotonic() > not_found_until:
+                    raise PermanentError("provider_failed", f"task {task.id} unknown") from None
+                self.retries.sleep_unless_cancelled(session, self.poll_interval)
+
+    # -- the result ----------------------------------------------------------------------
+
+    @contextmanager
+    def _picture_slot(self, session: Session) -> Iterator[None]:
+        """Wait until one more picture may be in memory."""
+        while not self._picture_slots.acquire(timeout=CANCEL_CHECK_SECONDS):
+            self.retries.sleep_unless_cancelled(session, 0)
+        try:
+            yield
+        finally:
+            self._picture_slots.release()
+
+    def _deliver(self, session: Session, provider: Provider, url: str, report: Report) -> None:
+        """Download the picture, again and again if need be, and store it.
+
+        It is paid for, so only the deadline ends this.
+        """
+        for backoff in backoffs():
+            with self._picture_slot(session):
+                report("fetching", None)
+                try:
+                    picture = provider.download_result(url)
+                except RetryableError as fault:
+                    pause = fault.retry_after or backoff
+                    logger.warning("session=%s %s; again in %g s", session.id, fault, pause)
+                else:
+                    report("storing", None)
+                    return self._finish(session, picture)
+            self.retries.sleep_unless_cancelled(session, pause)
+        raise AssertionError("unreachable")
+
+    def _finish(self, session: Session, picture: bytes) -> None:
+        """Store the picture, then say so.
+
+        If that finds no unfinished session, another run may have been faster, and the picture
+        is its own, too. It goes only if the session failed or its row is gone.
+        """
+        path, until_available = session.result_path, self.retries.until_available
+        self.retries.with_backoff(
+            session, lambda: self.pictures.put(path, picture, "image/png", replace=True)
+        )
+        if until_available(lambda: self.sessions.succeed(session.id, path)):
+            self._publish(session, SessionState(Status.SUCCESS))
+            logger.info("session=%s success", session.id)
+            return
+        if until_available(lambda: self.sessions.status(session.id)) in (None, Status.FAILED):
+            until_available(lambda: self.pictures.remove([path]))
+        raise Cancelled

@@ -1,0 +1,173 @@
+"""The rules of the paid call; they know no framework.
+
+The provider never gets a second submit for a session, unless the first was provably not accepted
+or ended ERROR. Before each one the run claims it in the ledger, which lets one attempt at a time
+through; after it the outcome is recorded, whatever happens to the process meanwhile.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+from uuid import uuid4
+
+from vton.errors import Unavailable
+from vton.tryon.model import ProviderTask, Session
+from vton.tryon.ports.clock import Clock, Shutdown
+from vton.tryon.ports.database import ClaimResult, Outcome, Sessions, SubmitLedger
+from vton.tryon.ports.provider import (
+    FormRefused,
+    Inputs,
+    PaymentRequired,
+    PermanentError,
+    Provider,
+    RetryableError,
+)
+from vton.tryon.ports.queue import CircuitBreaker
+from vton.tryon.ports.storage import PictureMissing
+from vton.tryon.retries import (
+    AWAY_SECONDS,
+    CANCEL_CHECK_SECONDS,
+    Cancelled,
+    Interrupted,
+    Retries,
+    backoffs,
+)
+
+logger = logging.getLogger(__name__)
+
+CLAIM_SECONDS = 25.0
+"""A submit lasts 20 s at most; a claim that is older belongs to no living run."""
+NEW_SECONDS = 60.0
+"""So long after its start a session's photo may still be on its way."""
+LAST_TRIES = 10
+"""How often, a second apart, a process that is asked to end tries to record an outcome."""
+
+Step = Literal["submitting", "waiting", "fetching", "storing"]
+Report = Callable[[Step, str | None], None]
+"""Is told each step of a run, and the id of the provider's task when there is a new one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submitter:
+    """Makes paid calls for all runs of a process.
+
+    `paid_cap` is how many there may be on one day, `first_poll` how many seconds a run waits
+    after one, and `poll_interval` how many before it looks again whether another run is done.
+    """
+
+    sessions: Sessions
+    ledger: SubmitLedger
+    circuit_breaker: CircuitBreaker
+    provider: Provider
+    retries: Retries
+    clock: Clock
+    shutdown: Shutdown
+    paid_cap: int
+    first_poll: float
+    poll_interval: float
+
+    def submit(self, session: Session, report: Report) -> ProviderTask:
+        """Order the picture, once. Return its task, or the one another run already started.
+
+        Raises PermanentError, Cancelled, Interrupted.
+        """
+        report("submitting", None)
+        inputs = self._prepare(session)
+        for backoff in backoffs():
+            attempt = str(uuid4())
+            started = self._claim(session, attempt)
+            if started is not None:
+                return started
+            try:
+                task = self._call(attempt, inputs)
+            except RetryableError as fault:
+                logger.warning("session=%s not accepted: %s", session.id, fault)
+                self.retries.sleep_unless_cancelled(session, fault.retry_after or backoff)
+            except FormRefused as refusal:
+                logger.warning("session=%s another form of the request: %s", session.id, refusal)
+                inputs = refusal.alternative
+            except PaymentRequired as refusal:
+                logger.error("ALARM the provider wants money, submits pause: %s", refusal)
+                self.circuit_breaker.trip()
+            else:
+                self.circuit_breaker.close()
+                logger.info("session=%s submitted, task=%s", session.id, task.id)
+                report("waiting", task.id)
+                self.retries.sleep_unless_cancelled(session, self.first_poll)
+                return task
+        raise AssertionError("unreachable")
+
+    def _prepare(self, session: Session) -> Inputs:
+        """Return the session's pictures as the provider takes them; the photo may be late."""
+        if session.garment is None:
+            raise PermanentError("garment_missing", "the garment was removed from the shop")
+        garment = session.garment.picture
+        while True:
+            try:
+                return self.retries.with_backoff(
+                    session, lambda: self.provider.prepare(session.photo, garment)
+                )
+            except PictureMissing as missing:
+                if self.retries.age(session) > NEW_SECONDS or str(missing) != session.photo:
+                    raise PermanentError("interrupted", f"no object {missing}") from None
+                self.retries.sleep_unless_cancelled(session, AWAY_SECONDS)
+
+    def _claim(self, session: Session, attempt: str) -> ProviderTask | None:
+        """Wait until we may submit. Return None if we may, or the task another run started."""
+        while True:
+            # Past its deadline, deleted, or the process ends.
+            self.retries.sleep_unless_cancelled(session, 0)
+            if seconds := self.circuit_breaker.seconds_until_allowed():
+                self.retries.sleep_unless_cancelled(session, min(seconds, CANCEL_CHECK_SECONDS))
+                continue
+            claim = self.retries.with_backoff(
+                session, lambda: self.ledger.claim_submit(session.id, attempt, self.paid_cap)
+            )
+            match claim.result:
+                case ClaimResult.CLAIMED:
+                    return None
+                case ClaimResult.ENDED:
+                    raise Cancelled
+                case ClaimResult.CAPPED:
+                    raise PermanentError("paid_cap_reached", "the day's paid calls are used up")
+                case ClaimResult.HELD if claim.age > CLAIM_SECONDS:
+                    raise PermanentError("provider_uncertain", "a run ended during its submit")
+                case ClaimResult.HELD:
+                    left = CLAIM_SECONDS + 1 - claim.age
+                    self.retries.sleep_unless_cancelled(session, min(left, self.poll_interval))
+                case ClaimResult.TASK:
+                    task = self.retries.with_backoff(
+                        session, lambda: self.sessions.task(session.id)
+                    )
+                    if task is not None:
+                        return task
+
+    def _call(self, attempt: str, inputs: Inputs) -> ProviderTask:
+        """Make the paid call, and record in the ledger what became of it."""
+        try:
+            task = self.provider.submit(inputs)
+        except (RetryableError, FormRefused, PaymentRequired):
+            self._record(attempt, Outcome.NOT_ACCEPTED)
+            raise
+        except PermanentError as failure:
+            uncertain = failure.code == "provider_uncertain"
+            self._record(attempt, Outcome.UNCERTAIN if uncertain else Outcome.NOT_ACCEPTED)
+            raise
+        except BaseException:
+            self._record(attempt, Outcome.UNCERTAIN)
+            raise
+        self._record(attempt, Outcome.ACCEPTED, task)
+        return task
+
+    def _record(self, attempt: str, outcome: Outcome, task: ProviderTask | None = None) -> None:
+        """Record an outcome, also while the process is asked to end. Raises Interrupted."""
+        tries = 0
+        while tries < LAST_TRIES:
+            try:
+                return self.ledger.record_outcome(attempt, outcome, task)
+            except Unavailable:
+                if self.shutdown.wait(AWAY_SECONDS):
+                    tries += 1
+                    self.clock.sleep(1)
+        raise Interrupted

@@ -1,0 +1,101 @@
+"""gunicorn's gevent worker, whose own refusals come in the envelope, too.
+
+What gunicorn cannot read never reaches the application, and no setting changes the HTML page
+that it answers instead. The name of the page that asked is not known either then, so these
+answers have no CORS headers.
+"""
+
+import json
+import logging
+import time
+from contextlib import suppress
+from http import HTTPStatus
+from typing import Any
+from uuid import uuid4
+
+from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
+from gunicorn.http.unreader import SocketUnreader
+from gunicorn.util import write_nonblock
+from gunicorn.workers.ggevent import GeventWorker
+
+from vton import log
+from vton.errors import Problem
+from vton.web.headers import HEADERS
+from vton.web.uploads import PAUSE_SECONDS, READ_BYTES
+
+MAX_UNREAD_BYTES = 11 * 1024 * 1024
+"""So much of a body that was refused is read and thrown away."""
+
+# gunicorn takes up to a megabyte at once and then, for each piece that is read of it, moves the
+# rest three times: 13 ms of CPU for a photo of 3 MB.
+SocketUnreader.max_body_chunk = READ_BYTES
+
+logger = logging.getLogger(__name__)
+
+
+class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
+    """What `worker_class` names in gunicorn.conf.py.
+
+    A greenlet gives way only when it has to wait, and one whose client sends as fast as it is
+    read never has to: the other clients would wait for its requests, one behind the other, and
+    for the body of one that was refused. `time.sleep` is gevent's here, and gives way.
+    """
+
+    def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
+        """Answer one request of a connection after one of each other connection."""
+        time.sleep(0)
+        super().handle_request(listener_name, req, sock, addr)
+        if not self._drain(req.body):
+            raise StopIteration  # closes the connection
+
+    def _drain(self, body: Any) -> bool:
+        """Read what the application left of a body, within bounds; False if there is more.
+
+        A client that is cut off while it sends does not see why it was refused.
+        """
+        left = MAX_UNREAD_BYTES
+        with self.timeout_ctx(), suppress(Exception):  # the answer has been sent
+            while left > 0:
+                data = body.read(READ_BYTES)
+                if not data:
+                    return True
+                left -= len(data)
+                time.sleep(PAUSE_SECONDS)
+        return False
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:  # noqa: ARG002
+        """Answer a request that gunicorn cannot read, or that broke outside the application."""
+        request_id = uuid4().hex
+        log.request_id.set(request_id)
+        problem = _problem(exc)
+        if problem.code == "internal":
+            logger.error("a request broke outside the application", exc_info=exc)
+        else:
+            logger.warning("not understood: %s", type(exc).__name__)
+        try:
+            write_nonblock(client, _answer(problem, request_id))
+        except OSError:
+            logger.debug("the client has gone")
+
+
+def _problem(error: BaseException) -> Problem:
+    if isinstance(error, LimitRequestLine):
+        return Problem("url_too_long")
+    if isinstance(error, LimitRequestHeaders):
+        return Problem("headers_too_large")
+    return Problem("bad_request" if isinstance(error, ParseException) else "internal")
+
+
+def _answer(problem: Problem, request_id: str) -> bytes:
+    body = json.dumps(problem.envelope(request_id)).encode()
+    headers = {
+        **HEADERS,
+        "Content-Type": "application/json",
+        "Content-Length": str(len(body)),
+        "Cache-Control": "private, no-store",
+        "Connection": "close",
+        "X-Request-ID": request_id,
+    }
+    status = HTTPStatus(problem.spec.status)
+    lines = [f"HTTP/1.1 {status} {status.phrase}", *(f"{k}: {v}" for k, v in headers.items())]
+    return "\r\n".join([*lines, "", ""]).encode() + body
