@@ -129,7 +129,7 @@ class _Connection(HTTPConnection):
             sock = dial(addresses, self.port, ends_at - time.monotonic())
         except TimeoutError:
             raise ConnectTimeoutError(self, f"no connection within {seconds:g} s") from None
-        except (OSError, UnicodeError) as error:
+        except OSError as error:
             raise NewConnectionError(self, type(error).__name__) from None
         sock.settimeout(seconds)
         return sock
@@ -207,6 +207,22 @@ class Answer:
         return body if isinstance(body, dict) else {}
 
 
+def was_not_sent(error: requests.RequestException) -> bool:
+    """Return whether no connection was made, so that nothing can have arrived."""
+    return isinstance(_reason(error), NewConnectionError | ConnectTimeoutError)
+
+
+def what_failed(error: requests.RequestException) -> str:
+    """Return the name of what went wrong, for the log."""
+    reason = _reason(error)
+    return str(reason).rpartition(": ")[2] if reason else type(error).__name__
+
+
+def _reason(error: requests.RequestException) -> HTTPError | None:
+    reason = getattr(error.args[0] if error.args else None, "reason", None)
+    return reason if isinstance(reason, HTTPError) else None
+
+
 def _read(raw: Any, most: int) -> bytes:
     """Return a body, `most` bytes of it at most. Raises HTTPError if it breaks off."""
     content: bytes = raw.read(most, decode_content=False)
@@ -266,6 +282,8 @@ class HttpClient:
                 content = b"" if 300 <= status < 400 else _read(response.raw, limit + 1)
         except HTTPError as error:
             raise requests.RequestException(type(error).__name__) from None
+        except UnicodeError:  # a host that no resolver takes
+            raise requests.exceptions.InvalidURL("the host cannot be looked up") from None
         if len(content) > limit:
             raise AnswerTooLarge(status, limit)
         return Answer(status, response.reason or "", response.headers, content)

@@ -17,7 +17,14 @@ import requests
 from requests.utils import requote_uri
 from urllib3.util import SKIP_HEADER
 
-from vton.adapters.http.client import Answer, AnswerTooLarge, HttpClient, Resolve, resolve
+from vton.adapters.http.client import (
+    Answer,
+    AnswerTooLarge,
+    HttpClient,
+    Resolve,
+    resolve,
+    what_failed,
+)
 from vton.tryon.ports.provider import PermanentError, RetryableError
 
 MAX_BYTES = 20 * 1024 * 1024
@@ -143,10 +150,10 @@ class Downloads:
             if error.status != 200:
                 raise RetryableError(f"download answered {error.status}") from None
             raise PermanentError("result_unusable", str(error)) from None
-        except requests.RequestException as error:
-            raise RetryableError(f"download: {type(error).__name__}") from None
-        except ValueError:  # of urljoin or an IDNA host
+        except ValueError:  # of urljoin, or requests' InvalidURL
             raise _refused("an address that is none") from None
+        except requests.RequestException as error:
+            raise RetryableError(f"download: {what_failed(error)}") from None
         raise PermanentError("result_unusable", "too many redirects")
 
     def _check(self, url: str, anywhere: bool) -> Address:

@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import requests
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
-from vton.adapters.http.client import Answer, HttpClient
+from vton.adapters.http.client import Answer, HttpClient, was_not_sent, what_failed
 from vton.adapters.http.download import Downloads, is_loopback, read_url
 from vton.adapters.pixazo import replies
 from vton.adapters.pixazo.throttle import Throttle
@@ -108,12 +107,10 @@ class Pixazo:
                 "POST", url, body=body, headers=self._headers(url), connect=CONNECT_SECONDS,
                 seconds=SUBMIT_SECONDS, limit=MAX_ANSWER_BYTES,
             )  # fmt: skip
-        except requests.ConnectionError as error:
-            if _was_not_sent(error):
-                raise RetryableError("the provider could not be reached") from None
-            raise PermanentError("provider_uncertain", "connection cut during the submit") from None
         except requests.RequestException as error:
-            raise PermanentError("provider_uncertain", f"submit: {type(error).__name__}") from None
+            if was_not_sent(error):
+                raise RetryableError("the provider could not be reached") from None
+            raise PermanentError("provider_uncertain", f"submit: {what_failed(error)}") from None
 
     def _status_url(self, polling_url: str | None, task_id: str) -> str:
         """Return the vendor's polling URL where it may be given the key, else our own."""
@@ -129,7 +126,7 @@ class Pixazo:
         try:
             answer = self._ask_status(task)
         except requests.RequestException as error:
-            raise RetryableError(f"status: {type(error).__name__}") from None
+            raise RetryableError(f"status: {what_failed(error)}") from None
         if answer.status == 429:
             self.throttle.slow_down(replies.retry_after(answer) or SLOW_SECONDS)
         return replies.read_status(answer)
@@ -184,9 +181,3 @@ def _other_garment_field(fields: Sequence[str]) -> str | None:
     """The vendor's other name of the field, where one of the two was sent."""
     known = [field for field in replies.GARMENT_FIELDS if field not in fields]
     return known[0] if len(known) == 1 else None
-
-
-def _was_not_sent(error: requests.ConnectionError) -> bool:
-    """Whether the connection was never made, so that nothing can have been accepted."""
-    reason = getattr(error.args[0] if error.args else None, "reason", None)
-    return isinstance(reason, NewConnectionError | ConnectTimeoutError)

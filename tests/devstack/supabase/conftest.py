@@ -124,7 +124,7 @@ def required_or_skip(reason: str) -> None:
 
 @pytest.fixture(scope="session")
 def node_modules() -> Path:
-    """What tests/js/package-lock.json names, installed by whoever comes first."""
+    """What tests/devstack/js/package-lock.json names, installed by whoever comes first."""
     if not (shutil.which("node") and shutil.which("npm")):
         required_or_skip("node and npm are not installed")
     modules = JS / "node_modules"

@@ -1,4 +1,4 @@
-"""The client that a browser frontend uses, unmodified, in Node: see tests/js/supabase.test.mjs."""
+"""The client that a browser frontend uses, in Node: see tests/devstack/js/supabase.test.mjs."""
 
 import os
 import subprocess

@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from uuid import uuid4
@@ -236,7 +236,7 @@ def tap(stack: Stack) -> Iterator[Tap]:
 def tapped(stack: Stack, tap: Tap) -> Flask:
     """The service, with nobody but us to ask it for anything."""
     config = Config.from_env(stack.child_environ)
-    return create_app(replace(config, supabase_url=tap.url))
+    return create_app(config.model_copy(update={"supabase_url": tap.url}))
 
 
 class Caller:

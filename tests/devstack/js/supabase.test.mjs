@@ -1,5 +1,5 @@
 // The unmodified @supabase/supabase-js against the gateway, as a browser frontend uses it.
-// Run by tests/gateway/test_supabase_js.py, which says where the gateway is.
+// Run by tests/devstack/supabase/test_supabase_js.py, which says where the gateway is.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'

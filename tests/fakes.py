@@ -1,0 +1,584 @@
+"""A fake of every port of a try-on, in memory and with its own clock, and `World`, all of them.
+
+They keep the ports' promises and nothing else: what SQL, Redis and HTTP make of them is tested on
+the real stack. Any method of a fake can be made to fail: see `World.spoil`.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+from uuid import uuid4
+
+from vton.errors import CATALOGUE, Unavailable
+from vton.tryon.model import Garment, ProviderTask, Session, SessionState, Status
+from vton.tryon.ports.database import (
+    Admission,
+    Claim,
+    ClaimResult,
+    Erasure,
+    Limits,
+    NewSession,
+    Outcome,
+    UnfinishedSession,
+    UnknownGarment,
+    UnknownUser,
+)
+from vton.tryon.ports.provider import Inputs, Progress
+from vton.tryon.ports.queue import CachedStatus, TypicalDurations
+from vton.tryon.ports.storage import NameTaken, PictureMissing, SignedUrl
+from vton.tryon.retries import Retries
+from vton.tryon.runner import SessionRunner
+from vton.tryon.service import TryOns
+from vton.tryon.submitter import Submitter
+from vton.tryon.sweep import Sweep
+
+START = datetime(2026, 11, 27, 12, tzinfo=UTC)
+T = TypeVar("T")
+RESULT_URL = "https://results.example/picture.png"
+
+
+class FakeClock:
+    """A `Clock` and a `Shutdown`: time passes only by waiting, and things can happen meanwhile."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.stopping = False
+        self._due: list[tuple[float, Callable[[], object]]] = []
+
+    def now(self) -> datetime:
+        return START + timedelta(seconds=self.seconds)
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def sleep(self, seconds: float) -> None:
+        until = self.seconds + seconds
+        while due := sorted(one for one in self._due if one[0] <= until and not self.stopping):
+            self.seconds = max(self.seconds, due[0][0])
+            self._due.remove(due[0])
+            due[0][1]()
+        self.seconds = until
+
+    def wait(self, seconds: float) -> bool:
+        if not self.stopping:
+            self.sleep(seconds)
+        return self.stopping
+
+    def after(self, seconds: float, action: Callable[[], object]) -> None:
+        """Have something happen once that much time has passed."""
+        self._due.append((self.seconds + seconds, action))
+
+    def stop(self) -> None:
+        """Ask the process to end."""
+        self.stopping = True
+
+
+@dataclass
+class Submit:
+    """A row of the ledger."""
+
+    session_id: str
+    user_id: str
+    at: datetime
+    outcome: str = "open"
+    task_id: str | None = None
+    charged: bool | None = None
+
+
+class FakeDatabase:
+    """`Sessions`, `SubmitLedger` and `Erasures` over the same rows, as the migrations have them."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.rows: dict[str, Session] = {}
+        self.garments: dict[str, Garment] = {}
+        self.deleted_users: set[str] = set()
+        self.keys: dict[tuple[str, str], tuple[str, str, datetime]] = {}
+        self.ledger: dict[str, Submit] = {}
+        self.claims: dict[str, str] = {}
+        self.tasks: dict[str, ProviderTask] = {}
+        self.erasures: dict[int, tuple[str, datetime, bool]] = {}
+
+    # -- sessions ------------------------------------------------------------------------
+
+    def create(self, new: NewSession, limits: Limits) -> tuple[Admission, str | None]:
+        key = (new.user_id, new.idempotency_key or "")
+        if new.idempotency_key and key in self.keys:
+            fingerprint, session_id, _ = self.keys[key]
+            same = fingerprint == new.fingerprint
+            return (Admission.REPLAY if same else Admission.MISMATCH), session_id
+        if refusal := self._over(new.user_id, limits):
+            return refusal, None
+        if new.garment_id not in self.garments:
+            raise UnknownGarment
+        if new.user_id in self.deleted_users:
+            raise UnknownUser
+        if any(row.photo == new.photo for row in self.rows.values()):
+            raise NameTaken(new.photo)
+        self.rows[new.id] = Session(
+            new.id, new.user_id, new.garment_id, new.photo, None, Status.QUEUED, None, None,
+            self.clock.now(),
+        )  # fmt: skip
+        if new.idempotency_key:
+            self.keys[key] = new.fingerprint, new.id, self.clock.now()
+        return Admission.CREATED, new.id
+
+    def _over(self, user_id: str, limits: Limits) -> Admission | None:
+        unfinished = [row for row in self.rows.values() if not row.status.ended]
+        submitted = {s.session_id for s in self.ledger.values() if s.outcome != "not_accepted"}
+        theirs = {row.id for row in unfinished if row.user_id == user_id}
+        today = {s.session_id for s in self.ledger.values() if s.user_id == user_id} & submitted
+        waiting = [row for row in unfinished if row.status is Status.QUEUED]
+        for limit, count, admission in (
+            (limits.paid_per_day, self._paid(), Admission.PAID_CAP),
+            (limits.waiting, len(waiting), Admission.BUSY),
+            (limits.unfinished_per_user, len(theirs), Admission.UNFINISHED),
+            (limits.per_day_per_user, len(theirs | today), Admission.QUOTA),
+        ):
+            if limit and count >= limit:
+                return admission
+        return None
+
+    def _paid(self) -> int:
+        return sum(submit.outcome != "not_accepted" for submit in self.ledger.values())
+
+    def undo(self, session_id: str) -> None:
+        self.keys = {key: value for key, value in self.keys.items() if value[1] != session_id}
+        self._delete(session_id)
+
+    def delete_idempotency_keys(self, before: datetime) -> None:
+        self.keys = {key: value for key, value in self.keys.items() if value[2] >= before}
+
+    def find(self, session_id: str, user_id: str) -> Session | None:
+        row = self.rows.get(session_id)
+        return self._with_garment(row) if row and row.user_id == user_id else None
+
+    def history(
+        self, user_id: str, limit: int, before: tuple[datetime, str] | None
+    ) -> list[Session]:
+        ended = [r for r in self.rows.values() if r.user_id == user_id and r.status.ended]
+        ended.sort(key=lambda row: (row.created_at, row.id), reverse=True)
+        behind = [r for r in ended if before is None or (r.created_at, r.id) < before]
+        return [self._with_garment(row) for row in behind[:limit]]
+
+    def delete(self, session_id: str, user_id: str) -> Session | None:
+        row = self.find(session_id, user_id)
+        if row:
+            self._delete(session_id)
+        return row
+
+    def _delete(self, session_id: str) -> None:
+        if row := self.rows.pop(session_id, None):
+            self.claims.pop(session_id, None)
+            self.tasks.pop(session_id, None)
+            self._note_erasure(row.photo)
+            self._note_erasure(row.result_path)
+
+    def claim(self, session_id: str) -> Session | None:
+        if not self._update(session_id, status=Status.PROCESSING):
+            return None
+        row = self._with_garment(self.rows[session_id])
+        return replace(row, task=self.tasks.get(session_id))
+
+    def succeed(self, session_id: str, result: str) -> bool:
+        return self._update(session_id, status=Status.SUCCESS, result=result)
+
+    def fail(self, session_id: str, code: str) -> bool:
+        message = CATALOGUE[code].message
+        failed = self._update(
+            session_id, status=Status.FAILED, error_code=code, error_message=message
+        )
+        if failed and session_id in self.claims:
+            self._note_erasure(self.rows[session_id].result_path)
+        return failed
+
+    def _update(self, session_id: str, **change: Any) -> bool:
+        row = self.rows.get(session_id)
+        if row is None or row.status.ended:
+            return False
+        self.rows[session_id] = replace(row, **change)
+        return True
+
+    def status(self, session_id: str) -> Status | None:
+        row = self.rows.get(session_id)
+        return row.status if row else None
+
+    def task(self, session_id: str) -> ProviderTask | None:
+        return self.tasks.get(session_id)
+
+    def unfinished(self) -> Iterator[UnfinishedSession]:
+        for row in sorted(self.rows.values(), key=lambda row: (row.created_at, row.id)):
+            if not row.status.ended:
+                yield UnfinishedSession(row.id, row.user_id, row.status, row.created_at)
+
+    def delete_ended(self, before: datetime, limit: int) -> int:
+        old = [r.id for r in self.rows.values() if r.status.ended and r.created_at < before]
+        for session_id in old[:limit]:
+            self._delete(session_id)
+        return len(old[:limit])
+
+    def _with_garment(self, row: Session) -> Session:
+        return replace(row, garment=self.garments.get(row.garment_id or ""))
+
+    # -- the ledger ----------------------------------------------------------------------
+
+    def claim_submit(self, session_id: str, attempt: str, paid_cap: int) -> Claim:
+        row = self.rows.get(session_id)
+        if row is None or row.status is not Status.PROCESSING:
+            return Claim(ClaimResult.ENDED, 0)
+        if session_id in self.tasks:
+            return Claim(ClaimResult.TASK, 0)
+        if holder := self.claims.get(session_id):
+            age = (self.clock.now() - self.ledger[holder].at).total_seconds()
+            mine = holder == attempt
+            return Claim(ClaimResult.CLAIMED if mine else ClaimResult.HELD, age)
+        if paid_cap and self._paid() >= paid_cap:
+            return Claim(ClaimResult.CAPPED, 0)
+        self.ledger[attempt] = Submit(session_id, row.user_id, self.clock.now())
+        self.claims[session_id] = attempt
+        return Claim(ClaimResult.CLAIMED, 0)
+
+    def record_outcome(
+        self, attempt: str, outcome: Outcome, task: ProviderTask | None = None
+    ) -> None:
+        submit = self.ledger.get(attempt)
+        if submit is None or submit.outcome not in ("open", "uncertain"):
+            return
+        submit.outcome, submit.task_id = outcome.value, task.id if task else None
+        if outcome is Outcome.NOT_ACCEPTED and self.claims.get(submit.session_id) == attempt:
+            del self.claims[submit.session_id]
+        if task and submit.session_id in self.claims:
+            self.tasks.setdefault(submit.session_id, task)
+
+    def allow_one_resubmit(self, session_id: str, task_id: str) -> bool:
+        submits = [submit for submit in self.ledger.values() if submit.session_id == session_id]
+        for submit in submits:
+            if submit.task_id == task_id:
+                submit.charged = False
+        if sum(submit.charged is False for submit in submits) > 1:
+            return False
+        if (task := self.tasks.get(session_id)) and task.id == task_id:
+            del self.tasks[session_id], self.claims[session_id]
+        return self.status(session_id) is Status.PROCESSING
+
+    def mark_stale_uncertain(self, before: datetime) -> None:
+        for submit in self.ledger.values():
+            if submit.outcome == "open" and submit.at < before:
+                submit.outcome = "uncertain"
+
+    # -- erasures ------------------------------------------------------------------------
+
+    def _note_erasure(self, path: str) -> None:
+        self.erasures[len(self.erasures) + 1] = path, self.clock.now(), False
+
+    def due(self, made_before: datetime, limit: int) -> list[Erasure]:
+        found = [
+            Erasure(number, path, erased)
+            for number, (path, made_at, erased) in self.erasures.items()
+            if not erased or made_at < made_before
+        ]
+        return found[:limit]
+
+    def mark_erased(self, ids: Collection[int]) -> None:
+        for number in ids:
+            path, made_at, _ = self.erasures[number]
+            self.erasures[number] = path, made_at, True
+
+    def forget(self, ids: Collection[int]) -> None:
+        for number in ids:
+            del self.erasures[number]
+
+
+class FakePictures:
+    """`Pictures`: a bucket."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.objects: dict[str, bytes] = {}
+
+    def put(self, path: str, data: bytes, content_type: str, *, replace: bool) -> None:
+        if path in self.objects and not replace:
+            raise NameTaken(path)
+        self.objects[path] = data
+
+    def get(self, path: str) -> bytes:
+        if path not in self.objects:
+            raise PictureMissing(path)
+        return self.objects[path]
+
+    def remove(self, paths: Collection[str]) -> None:
+        for path in paths:
+            self.objects.pop(path, None)
+
+    def sign(self, paths: Collection[str]) -> Mapping[str, SignedUrl]:
+        until = self.clock.now() + timedelta(hours=1)
+        return {
+            p: SignedUrl(f"https://signed.example/{p}", until) for p in self.objects.keys() & paths
+        }
+
+
+class FakePhotos:
+    """`PhotoNormaliser`: anything is a photo."""
+
+    def normalise_photo(self, data: bytes, owner: str) -> bytes:
+        return b"jpeg of " + data
+
+
+class FakeJobs:
+    """`Jobs`: a queue, whose jobs a test runs."""
+
+    def __init__(self) -> None:
+        self.queue: list[str] = []
+        self.alive: set[str] = set()
+        self.cancelled_ids: set[str] = set()
+        self.leads = True
+        self.orphans_expired_for: list[list[str]] = []
+
+    def enqueue(self, user_id: str, session_id: str) -> None:
+        self.queue.append(session_id)
+
+    def enqueue_again(self, session_id: str) -> None:
+        self.queue.append(session_id)
+
+    def cancel(self, session_id: str) -> None:
+        self.cancelled_ids.add(session_id)
+        if session_id in self.queue:
+            self.queue.remove(session_id)
+
+    def exists(self, session_id: str) -> bool:
+        return session_id in self.queue or session_id in self.alive
+
+    def cancelled(self, session_id: str) -> bool:
+        return session_id in self.cancelled_ids
+
+    def waiting(self) -> set[str]:
+        return set(self.queue)
+
+    def running(self, session_ids: Sequence[str]) -> set[str]:
+        return self.alive & set(session_ids)
+
+    def expire_orphaned_jobs(self, unfinished: Collection[str]) -> None:
+        self.orphans_expired_for.append(list(unfinished))
+
+    def try_acquire_leadership(self) -> bool:
+        return self.leads
+
+
+class FakeStatusCache:
+    """`StatusCache`: what polls are told, and all that they were told before."""
+
+    def __init__(self) -> None:
+        self.states: dict[tuple[str, str], SessionState] = {}
+        self.told: list[SessionState] = []
+        self.deleted: set[tuple[str, str]] = set()
+        self.results: dict[str, SignedUrl] = {}
+        self.typical: TypicalDurations | None = None
+        self.durations: list[TypicalDurations] = []
+        self.extended: list[tuple[str, str]] = []
+
+    def find(self, user_id: str, session_id: str) -> CachedStatus:
+        key = user_id, session_id
+        state, deleted = self.states.get(key), key in self.deleted
+        result = self.results.get(session_id)
+        return CachedStatus(None if deleted else state, deleted, result, self.typical)
+
+    def advance(self, user_id: str, session_id: str, state: SessionState) -> None:
+        self.told.append(state)
+        self.states[user_id, session_id] = state
+
+    def set_if_absent(self, user_id: str, session_id: str, state: SessionState) -> None:
+        self.states.setdefault((user_id, session_id), state)
+
+    def mark_deleted(self, user_id: str, session_id: str) -> None:
+        self.deleted.add((user_id, session_id))
+
+    def extend_ttl(self, sessions: Collection[tuple[str, str]]) -> None:
+        self.extended += sessions
+
+    def record_durations(self, durations: TypicalDurations) -> None:
+        self.durations.append(durations)
+
+
+class FakeCircuitBreaker:
+    """`CircuitBreaker`: open for a minute after each trip."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.open_until = 0.0
+        self.trips = self.closes = 0
+
+    def seconds_until_allowed(self) -> float:
+        return max(0.0, self.open_until - self.clock.seconds)
+
+    def trip(self) -> None:
+        self.trips += 1
+        self.open_until = self.clock.seconds + 60
+
+    def close(self) -> None:
+        self.closes += 1
+        self.open_until = 0.0
+
+    def paused_for(self) -> int:
+        return int(self.seconds_until_allowed())
+
+
+@dataclass
+class FakeProvider:
+    """`Provider`: takes every submit and is done after `takes` seconds, unless told otherwise.
+
+    What is in `submit_answers`, `poll_answers` and `downloads` comes first, one for each call:
+    something to return, or to raise.
+    """
+
+    clock: FakeClock
+    takes: float = 10.0
+    name: str = "fake"
+    submit_answers: list[ProviderTask | Exception] = field(default_factory=list)
+    poll_answers: list[Progress | Exception] = field(default_factory=list)
+    downloads: list[bytes | Exception] = field(default_factory=list)
+    prepared: list[tuple[str, str]] = field(default_factory=list)
+    submitted: list[Inputs] = field(default_factory=list)
+    polled: list[ProviderTask] = field(default_factory=list)
+    downloaded: list[str] = field(default_factory=list)
+    started: dict[str, float] = field(default_factory=dict)
+
+    def prepare(self, person: str, garment: str) -> Inputs:
+        self.prepared.append((person, garment))
+        return Inputs(f"photo {person}", f"garment {garment}")
+
+    def submit(self, inputs: Inputs) -> ProviderTask:
+        self.submitted.append(inputs)
+        task = ProviderTask(self.name, f"task-{len(self.submitted)}", None)
+        self.started[task.id] = self.clock.seconds
+        return _next(self.submit_answers, task)
+
+    def poll(self, task: ProviderTask) -> Progress:
+        self.polled.append(task)
+        done = self.clock.seconds - self.started.get(task.id, 0.0) >= self.takes
+        return _next(self.poll_answers, Progress(RESULT_URL) if done else Progress())
+
+    def download_result(self, url: str) -> bytes:
+        self.downloaded.append(url)
+        return _next(self.downloads, b"png")
+
+
+def _next(answers: list[T | Exception], otherwise: T) -> T:
+    answer = answers.pop(0) if answers else otherwise
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+class Spoilable:
+    """Stands before a fake, and has its methods fail when a test says so."""
+
+    def __init__(self, fake: Any) -> None:
+        self._fake = fake
+        self._spoiled: dict[str, list[tuple[Exception | Callable[[], object], bool]]] = {}
+
+    def spoil(self, method: str, what: Exception | Callable[[], object], *, after: bool) -> None:
+        """Have the next call of a method raise, or something happen, before or after its work."""
+        self._spoiled.setdefault(method, []).append((what, after))
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._fake, name)
+        if not self._spoiled.get(name):
+            return found
+
+        def call(*args: Any, **options: Any) -> Any:
+            what, after = self._spoiled[name].pop(0)
+            if not after:
+                _happen(what)
+            answer = found(*args, **options)
+            if after:
+                _happen(what)
+            return answer
+
+        return call
+
+
+def _happen(what: Exception | Callable[[], object]) -> None:
+    if isinstance(what, Exception):
+        raise what
+    what()
+
+
+class World:
+    """All fakes together, with the service, the runner and the sweep on them."""
+
+    def __init__(
+        self, limits: Limits | None = None, paid_cap: int = 0, deadline: float = 600
+    ) -> None:
+        self.clock = FakeClock()
+        self.database = FakeDatabase(self.clock)
+        self.bucket = FakePictures(self.clock)
+        self.provider = FakeProvider(self.clock)
+        self.queue, self.polls = FakeJobs(), FakeStatusCache()
+        self.circuit_breaker = FakeCircuitBreaker(self.clock)
+        self.photos = FakePhotos()
+        self.sessions: Any = Spoilable(self.database)
+        self.pictures: Any = Spoilable(self.bucket)
+        self.jobs: Any = Spoilable(self.queue)
+        self.vendor: Any = Spoilable(self.provider)
+        self.user_id, self.garment_id = str(uuid4()), str(uuid4())
+        self.add_garment(self.garment_id)
+        self.tryons = TryOns(
+            sessions=self.sessions, pictures=self.pictures, photos=self.photos, jobs=self.jobs,
+            status_cache=self.polls, circuit_breaker=self.circuit_breaker, clock=self.clock,
+            limits=limits or Limits(0, 0, 0, 0),
+        )  # fmt: skip
+        self.retries = Retries(
+            jobs=self.jobs, clock=self.clock, shutdown=self.clock, deadline=deadline
+        )
+        self.submitter = Submitter(
+            sessions=self.sessions, ledger=self.sessions, circuit_breaker=self.circuit_breaker,
+            provider=self.vendor, retries=self.retries, clock=self.clock, shutdown=self.clock,
+            paid_cap=paid_cap, first_poll=5.0, poll_interval=3.0,
+        )  # fmt: skip
+        self.runner = SessionRunner(
+            sessions=self.sessions, ledger=self.sessions, pictures=self.pictures,
+            status_cache=self.polls, providers={self.provider.name: self.vendor},
+            submitter=self.submitter, retries=self.retries, clock=self.clock, poll_interval=3.0,
+        )  # fmt: skip
+        self.sweep = Sweep(
+            sessions=self.sessions, ledger=self.sessions, erasures=self.sessions,
+            pictures=self.pictures, jobs=self.jobs, status_cache=self.polls, clock=self.clock,
+            deadline=timedelta(seconds=deadline), retention=timedelta(days=30),
+        )  # fmt: skip
+
+    def spoil(
+        self,
+        call: str,
+        what: Exception | Callable[[], object] | None = None,
+        *,
+        times: int = 1,
+        after: bool = False,
+    ) -> None:
+        """Have `port.method` raise (Unavailable by default), or do something, before its work.
+
+        With `after` its work is done first: the answer is what gets lost.
+        """
+        port, _, method = call.partition(".")
+        for _ in range(times):
+            getattr(self, port).spoil(method, what or Unavailable(), after=after)
+
+    def add_garment(self, garment_id: str, picture: str = "garments/shirt.png") -> None:
+        """Put a garment into the shop."""
+        self.database.garments[garment_id] = Garment(garment_id, "Shirt", None, "tops", picture)
+
+    def start(self, photo: bytes = b"photo", key: str | None = None) -> str:
+        """Start a try-on as a user does. Return its session's id."""
+        return self.tryons.create(self.user_id, self.garment_id, photo, key).session_id
+
+    def session(self, session_id: str) -> Session:
+        """Return a session's row."""
+        return self.database.rows[session_id]
+
+    def outcomes(self, session_id: str) -> list[str]:
+        """Return what the ledger says of a session's submits, oldest first."""
+        return [s.outcome for s in self.database.ledger.values() if s.session_id == session_id]
+
+    def told(self, session_id: str) -> SessionState | None:
+        """Return what a poll of a session would be told by the cache."""
+        return self.polls.find(self.user_id, session_id).state
