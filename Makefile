@@ -1,6 +1,6 @@
 # `make run` shows the whole service, `make test` tests it; see README.md.
 
-.PHONY: run test thorough check chaos bench format clean
+.PHONY: run quick test test-devstack test-browser thorough mutants check chaos bench format clean
 .DEFAULT_GOAL := run
 
 SUPPORTED := import sys; sys.exit(sys.version_info[:2] < (3, 11))
@@ -12,14 +12,31 @@ PYTHON ?= $(shell for python in python3.14 python3.13 python3.12 python3.11 pyth
 run: .venv/installed
 	@exec .venv/bin/python -m devstack.stack
 
-test: .venv/installed
-	.venv/bin/python -m pytest -m "not thorough"
+# The rules, through fakes, and everything else that needs no process: seconds.
+quick: .venv/installed
+	.venv/bin/python -m pytest tests/rules tests/test_architecture.py
 
-# Many cases of one thing: hostile photos, the API against its own document, the gateway against
-# the real PostgREST, a generated client, secrets in logs and Redis, slow uploads; and what kills
-# the local PostgreSQL.
+# Everything that a change has to pass and that two minutes have room for.
+test: .venv/installed
+	.venv/bin/python -m pytest -m "not thorough" tests/rules tests/sql tests/service tests/test_architecture.py
+
+# The stand-ins against the originals: PostgREST, supabase-py, supabase-js.
+test-devstack: .venv/installed
+	.venv/bin/python -m pytest tests/devstack
+
+# The page, the client and the documentation's snippets, in Chromium and in Node.
+test-browser: .venv/installed
+	.venv/bin/python -m pytest tests/browser
+
+# Many cases of one thing: hostile photos, the API against its own document, a generated client,
+# secrets in logs and Redis, slow uploads; and what kills the local PostgreSQL.
 thorough: .venv/installed
-	.venv/bin/python -m pytest -m thorough
+	.venv/bin/python -m pytest -m thorough tests/service
+
+# Change the code, and then the SQL, in one place at a time: a test has to notice.
+mutants: .venv/installed
+	.venv/bin/python tests/mutate_code.py
+	.venv/bin/python tests/mutate_sql.py
 
 check: .venv/installed
 	.venv/bin/ruff format --check .
@@ -27,7 +44,7 @@ check: .venv/installed
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
-# Break everything at random for CHAOS_SECONDS (300), then check the books.
+# Break everything at random for CHAOS_SECONDS (300), then check the accounts.
 chaos: .venv/installed
 	.venv/bin/python -m devstack.chaos
 

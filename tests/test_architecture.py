@@ -1,5 +1,14 @@
 """Promises about the code itself."""
 
+import ast
+import inspect
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fakes
 import pytest
 from actors import ROOT
 from flask import Flask
@@ -143,3 +152,120 @@ def test_redis_and_supabase_away_is_a_503_with_the_envelope(app: Flask) -> None:
     assert response.status_code == 503
     assert response.get_json()["code"] == "unavailable"
     assert response.headers["Retry-After"] == "5"
+
+
+# -- the house -------------------------------------------------------------------------------
+
+OUR_TEXT = ("*.py", "*.md", "*.sql", "*.js", "*.mjs", "*.toml", "Makefile", ".env.example")
+LONGEST_FILE = 300
+LONGEST_FUNCTION = 40
+A_REASON = "more than 300 lines"
+OLD_WORDS = re.compile(
+    r"\b(Look|Kept|Books|Ticket|TicketAnswer|Statuses|BoundedHttp|Pace|OutOfMoney|OtherField"
+    r"|ticket|take_ticket|settle_submit|forgive\w*|doubt_open|insist|glance|keep_on|make_pass|epoch(?! from)"
+    r"|_may_have_key|_not_taken|misses_limited|provider_task_id|submit_attempt|books?)\b"
+)
+A_LIBRARY = "tests/devstack/"
+"""Where books are what a library lends: the tables that the gateway is tested with."""
+
+
+def tracked(*patterns: str) -> list[Path]:
+    """The project's own files of these names."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "--", *patterns],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    return [ROOT / name for name in listed.splitlines() if (ROOT / name).is_file()]
+
+
+def test_one_vocabulary_is_used_throughout() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}: {match[0]}"
+        for path in tracked(*OUR_TEXT)
+        if path != Path(__file__) and A_LIBRARY not in str(path)
+        for match in OLD_WORDS.finditer(path.read_text())
+    ]
+
+    assert found == []
+
+
+def test_no_file_of_the_product_is_long_without_a_reason() -> None:
+    long = [
+        str(path.relative_to(ROOT))
+        for path in tracked("vton/*.py", "vton/*.js", "vton/*.css", "*.sql", "config.py")
+        if len((text := path.read_text()).splitlines()) > LONGEST_FILE and A_REASON not in text
+    ]
+
+    assert long == []
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Every function in a file."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def test_no_function_of_the_product_is_long() -> None:
+    long = [
+        f"{path.relative_to(ROOT)}: {function.name}"
+        for path in tracked("vton/*.py", "config.py", "worker.py", "wsgi.py")
+        for function in functions(path)
+        if (function.end_lineno or 0) - function.lineno >= LONGEST_FUNCTION
+    ]
+
+    assert long == []
+
+
+def test_the_map_lists_every_room_and_nothing_else() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    map_of_rooms = text.split("```")[1]
+    rooms = {
+        f"{path.parent.relative_to(ROOT)}/"
+        for path in tracked("vton/*.py", "devstack/*.py", "tests/*.py")
+    }
+    modules = {path.stem for path in tracked("vton/*.py") if "__" not in path.stem}
+
+    unnamed = [room for room in rooms if f"{Path(room).name}/" not in map_of_rooms]
+    assert unnamed == []
+    assert [m for m in modules if not re.search(rf"\b{m}\b", map_of_rooms)] == []
+    named = set(re.findall(r"\b[a-z_]+\.(?:py|sql)\b", map_of_rooms))
+    there = {path.name for path in tracked("*.py", "*.sql")}
+    assert named - there == set()
+
+
+PORTS = {
+    "database": {
+        "Sessions": fakes.FakeDatabase,
+        "SubmitLedger": fakes.FakeDatabase,
+        "Erasures": fakes.FakeDatabase,
+    },
+    "storage": {"Pictures": fakes.FakePictures},
+    "photos": {"PhotoNormaliser": fakes.FakePhotos},
+    "queue": {
+        "Jobs": fakes.FakeJobs,
+        "StatusCache": fakes.FakeStatusCache,
+        "CircuitBreaker": fakes.FakeCircuitBreaker,
+    },
+    "provider": {"Provider": fakes.FakeProvider},
+    "clock": {"Clock": fakes.FakeClock, "Shutdown": fakes.FakeClock},
+}
+
+
+def protocols() -> Iterator[tuple[str, Any]]:
+    """Every port of a try-on, and the module that it is in."""
+    for path in sorted((ROOT / "vton" / "tryon" / "ports").glob("[a-z]*.py")):
+        module = __import__(f"vton.tryon.ports.{path.stem}", fromlist=["x"])
+        for _, port in inspect.getmembers(module, inspect.isclass):
+            if getattr(port, "_is_protocol", False) and port.__module__ == module.__name__:
+                yield path.stem, port
+
+
+def test_every_port_has_a_fake_with_its_methods() -> None:
+    for module, port in protocols():
+        fake = PORTS[module][port.__name__]
+        for name, method in inspect.getmembers(port, inspect.isfunction):
+            if name.startswith("_"):
+                continue
+            wanted = list(inspect.signature(method).parameters)
+            assert list(inspect.signature(getattr(fake, name)).parameters) == wanted, (port, name)

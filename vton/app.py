@@ -1,6 +1,7 @@
 """The service on one screen."""
 
 import re
+from collections.abc import Sequence
 
 from flask import Flask
 from flask_cors import CORS
@@ -55,16 +56,21 @@ def create_app(config: Config, services: Services | None = None) -> Flask:
     headers.init_app(app)
     if config.admin_password:
         dashboard.init_app(app, services.redis, QUEUE, config.admin_user, config.admin_password)
+    _allow_origins(app, config.cors_origins)
+    return app
+
+
+def _allow_origins(app: Flask, origins: Sequence[str]) -> None:
+    """Have browsers let pages of these origins call the API."""
     CORS(
         app,
         resources=r"/api/.*",
-        origins=[_origin_pattern(origin) for origin in config.cors_origins],
+        origins=[_origin_pattern(origin) for origin in origins],
         methods=["GET", "POST", "DELETE"],
         allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-None-Match"],
         expose_headers=EXPOSED_HEADERS,
         max_age=600,
     )
-    return app
 
 
 def _origin_pattern(origin: str) -> re.Pattern[str]:

@@ -43,7 +43,7 @@ def measure(seconds: float) -> Section:
             if kind == "png":
                 rows += _idle(bench)
     about = (
-        f"The provider takes {PROVIDER_SECONDS:g} s and the worker looks every second. "
+        f"The provider takes {PROVIDER_SECONDS:g} s and the worker polls every second. "
         "'Added' is what a try-on takes beyond the provider's time."
     )
     return Section("The worker", about, rows)
@@ -78,7 +78,7 @@ def _steady(bench: Bench, kind: str, seconds: float) -> list[Row]:
     said: dict[str, tuple[float, int]] = {}
     memory: list[float] = []
 
-    def look(session_id: str) -> None:
+    def poll(session_id: str) -> None:
         headers = {"Authorization": f"Bearer {bench.token}"}
         url = f"{bench.stack.web_url}/api/try-on/{session_id}/status"
         eta = requests.get(url, headers=headers, timeout=10).json()["data"]["etaSeconds"]
@@ -94,7 +94,7 @@ def _steady(bench: Bench, kind: str, seconds: float) -> list[Row]:
             jobs.enqueue(bench.user_id, session_id)
             started[session_id] = time.time()
             if len(started) > PER_SECOND:
-                others.submit(look, list(started)[-PER_SECOND])
+                others.submit(poll, list(started)[-PER_SECOND])
             memory.append(bench.memory("worker")[0])
             time.sleep(arrivals.expovariate(PER_SECOND))
     ended = _ends(bench, list(started))

@@ -13,7 +13,7 @@ from devstack.pixazo.settings import CONTRACTS, GARMENT_FIELDS, RESULT_FORMATS, 
 
 
 class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
-    """gunicorn with one process, since books and tasks are in its memory, and many threads."""
+    """gunicorn with one process, since ledger and tasks are in its memory, and many threads."""
 
     def __init__(self, app: Flask, port: int) -> None:
         self.app = app
@@ -23,7 +23,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "workers": 1,
             "threads": 256,  # a slow fault holds one
             "keepalive": 75,
-            "timeout": 0,  # never restart the worker: the books would be lost
+            "timeout": 0,  # never restart the worker: the ledger would be lost
             "graceful_timeout": 0,  # SIGTERM ends it at once
             "loglevel": "warning",
             "control_socket_disable": True,

@@ -11,7 +11,7 @@ from flask import Blueprint, Flask, Response, current_app, jsonify, request
 from devstack.pixazo import compose, faults, replies
 from devstack.pixazo.intake import IntakeError, read_picture
 from devstack.pixazo.settings import FATES, FaultRules, Rule, Settings
-from devstack.pixazo.tasks import Books, Pictures, Task, Tasks, new_ids
+from devstack.pixazo.tasks import Ledger, Pictures, Task, Tasks, new_ids
 
 KEY_HEADER = "Ocp-Apim-Subscription-Key"
 MAX_BODY = 30_000_000  # two base64 pictures of 10 MB
@@ -29,8 +29,8 @@ class Simulator:
         self.reset()
 
     def reset(self) -> None:
-        """Forget tasks, books, pictures and run-time settings."""
-        self.tasks, self.books, self.pictures = Tasks(), Books(), Pictures()
+        """Forget tasks, ledger, pictures and run-time settings."""
+        self.tasks, self.ledger, self.pictures = Tasks(), Ledger(), Pictures()
         self.configure(self.initial)
 
     def configure(self, settings: Settings) -> None:
@@ -52,17 +52,17 @@ def create_app(key: str, settings: Settings) -> Flask:
 @vendor.post("/kling-ai-vton/v1/getVirtualTryOnTask")
 def submit() -> Response:
     """Take a try-on: v2 answers 202 with a polling_url, legacy 200 with Kling's envelope."""
-    books, facts = _simulator().books, dict.fromkeys(("person", "garment", "field"))
+    ledger, facts = _simulator().ledger, dict.fromkeys(("person", "garment", "field"))
     try:
         _check_key()
         facts |= _intake()
     except IntakeError as refusal:
-        books.submit(**facts, accepted=False, request_id=None, task_id=None, fault=None,
+        ledger.submit(**facts, accepted=False, request_id=None, task_id=None, fault=None,
                      refused=refusal.status)  # fmt: skip
         raise
     rule = _simulator().faults.take("submit")
     task = _accept(facts, rule) if rule is None or rule.accepts else None
-    books.submit(
+    ledger.submit(
         **facts,
         accepted=task is not None,
         request_id=task and task.request_id,
@@ -95,7 +95,7 @@ def result(request_id: str, extension: str) -> Response:
     task = simulator.tasks.get(request_id)
     if task is None or not task.done or extension != task.result_format:
         return _error(404, "Object not found")
-    simulator.books.count("downloads")
+    simulator.ledger.count("downloads")
     content = simulator.pictures.result(task, _compose)
     if content is None:
         return _error(404, "Object expired")
@@ -125,15 +125,15 @@ def reset() -> Response:
 
 @control.get("/submits")
 def submits() -> Response:
-    """The books: every submit in order, accepted or not."""
-    return jsonify(_simulator().books.entries())
+    """The ledger: every submit in order, accepted or not."""
+    return jsonify(_simulator().ledger.entries())
 
 
 @control.get("/stats")
 def stats() -> Response:
-    """Totals of the books, and how many tasks are in each status now."""
+    """Totals of the ledger, and how many tasks are in each status now."""
     simulator = _simulator()
-    return jsonify(simulator.books.totals() | {"tasks": simulator.tasks.count()})
+    return jsonify(simulator.ledger.totals() | {"tasks": simulator.tasks.count()})
 
 
 def _simulator() -> Simulator:
@@ -199,7 +199,7 @@ def _polled(task_id: object, shape: Any, unknown: dict[str, Any]) -> Response:
     """A poll of either contract: key, task, status object, and perhaps a fault."""
     simulator = _simulator()
     _check_key()
-    simulator.books.count("polls")
+    simulator.ledger.count("polls")
     task = simulator.tasks.get(task_id)
     if task:
         url = f"{request.host_url}results/{task.task_id}/output.{task.result_format}"
@@ -212,7 +212,7 @@ def _polled(task_id: object, shape: Any, unknown: dict[str, Any]) -> Response:
 
 
 def _compose(person: bytes, garment: bytes, result_format: str) -> bytes:
-    _simulator().books.count("composed")
+    _simulator().ledger.count("composed")
     return compose.try_on(person, garment, result_format)
 
 

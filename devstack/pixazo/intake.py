@@ -70,7 +70,7 @@ def _fetch(name: str, url: str, seconds: float = 10.0) -> bytes:
 
 
 def _check(name: str, content: bytes) -> None:
-    """Look at the header alone: format and size."""
+    """Read the header alone: format and size."""
     try:
         with Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as picture:
             width, height = picture.size

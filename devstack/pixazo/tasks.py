@@ -1,4 +1,4 @@
-"""Accepted tasks, the books of every submit, and the pictures, all in memory and bounded."""
+"""Accepted tasks, the ledger of every submit, and the pictures, all in memory and bounded."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Tasks:
         return Counter(task.status() for task in tasks)
 
 
-class Books:
+class Ledger:
     """Every submit in the order it came: what proves that nobody pays twice."""
 
     def __init__(self) -> None:

@@ -111,11 +111,11 @@ class Schema:
         self._foreign_keys = [_foreign_key(row) for row in foreign_keys]
         self._functions = [_function(row) for row in functions]
 
-    def _find(self, look: Callable[[], Found | None]) -> Found | None:
-        found = look()
+    def _find(self, find: Callable[[], Found | None]) -> Found | None:
+        found = find()
         if found is None:
             self._reload()
-            found = look()
+            found = find()
         return found
 
     def table(self, name: str) -> Table:

@@ -79,7 +79,7 @@ class SessionStatus(Schema):
     )
     error = fields.Nested(SessionError, required=True, allow_none=True)
     retryAfterSeconds = fields.Integer(
-        required=True, allow_none=True, metadata={"description": "When to look again."}
+        required=True, allow_none=True, metadata={"description": "When to poll again."}
     )
     etaSeconds = fields.Integer(
         required=True,

@@ -1,6 +1,7 @@
 // @ts-check
 /**
  * A client of the virtual try-on service: one file, no dependencies, for browsers and Node 20.
+ * It is one file of more than 300 lines so that a frontend can copy it.
  *
  *     import { createClient } from './vton-client.js';
  *
@@ -16,7 +17,7 @@
 /** How long one answer may take, in milliseconds; an upload may take longer. */
 const ANSWER_MS = 20_000;
 const UPLOAD_MS = 120_000;
-/** Wait so long between two looks where the server does not say. */
+/** Wait so long between two polls where the server does not say. */
 const POLL_SECONDS = 2;
 /** While the service cannot be reached, wait longer each time, but never longer than this. */
 const MAX_WAIT_SECONDS = 15;
@@ -185,7 +186,7 @@ export function createClient({ baseUrl = '', getToken = () => null } = {}) {
   }
 
   /**
-   * Look once how a try-on is getting on. A failed one is an answer, too, not an exception.
+   * Ask once how a try-on is getting on. A failed one is an answer, too, not an exception.
    *
    * @param {string} sessionId
    * @param {{signal?: AbortSignal}} [options]
