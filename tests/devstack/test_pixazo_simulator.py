@@ -1,4 +1,4 @@
-"""The simulator keeps the vendor's contract, misbehaves on demand, and its books are right."""
+"""The simulator keeps the vendor's contract, misbehaves on demand, and its ledger is right."""
 
 from __future__ import annotations
 
@@ -17,16 +17,15 @@ from typing import Any
 
 import pytest
 import requests
+from actors import ROOT
 from PIL import Image, ImageChops, ImageStat
 
-import vton
 from devstack.pixazo import silhouette
 
-PACKAGE = Path(vton.__file__).parent
-PEOPLE = sorted((PACKAGE / "demo/static/photos").glob("*.jpg"))
+PEOPLE = sorted((ROOT / "vton/demo/static/photos").glob("*.jpg"))
 GARMENTS = sorted(
-    PACKAGE / "local/samples/garments" / line.split(",")[0]
-    for line in (PACKAGE / "local/samples/garments/garments.csv").read_text().splitlines()[1:]
+    ROOT / "devstack/samples/garments" / line.split(",")[0]
+    for line in (ROOT / "devstack/samples/garments/garments.csv").read_text().splitlines()[1:]
 )
 KEY = {"Ocp-Apim-Subscription-Key": "test-key"}
 SUBMIT = "/kling-ai-vton/v1/getVirtualTryOnTask"
