@@ -54,10 +54,11 @@ class FakeClock:
 
     def sleep(self, seconds: float) -> None:
         until = self.seconds + seconds
-        while due := sorted(one for one in self._due if one[0] <= until and not self.stopping):
-            self.seconds = max(self.seconds, due[0][0])
-            self._due.remove(due[0])
-            due[0][1]()
+        while due := [one for one in self._due if one[0] <= until and not self.stopping]:
+            first = min(due, key=lambda one: one[0])
+            self._due.remove(first)
+            self.seconds = max(self.seconds, first[0])
+            first[1]()
         self.seconds = until
 
     def wait(self, seconds: float) -> bool:
@@ -405,7 +406,7 @@ class FakeCircuitBreaker:
 
     def __init__(self, clock: FakeClock) -> None:
         self.clock = clock
-        self.open_until = 0.0
+        self.open_until = float("-inf")
         self.trips = self.closes = 0
 
     def seconds_until_allowed(self) -> float:
@@ -417,7 +418,7 @@ class FakeCircuitBreaker:
 
     def close(self) -> None:
         self.closes += 1
-        self.open_until = 0.0
+        self.open_until = float("-inf")
 
     def paused_for(self) -> int:
         return int(self.seconds_until_allowed())
@@ -475,9 +476,11 @@ class Spoilable:
 
     def __init__(self, fake: Any) -> None:
         self._fake = fake
-        self._spoiled: dict[str, list[tuple[Exception | Callable[[], object], bool]]] = {}
+        self._spoiled: dict[str, list[tuple[BaseException | Callable[[], object], bool]]] = {}
 
-    def spoil(self, method: str, what: Exception | Callable[[], object], *, after: bool) -> None:
+    def spoil(
+        self, method: str, what: BaseException | Callable[[], object], *, after: bool
+    ) -> None:
         """Have the next call of a method raise, or something happen, before or after its work."""
         self._spoiled.setdefault(method, []).append((what, after))
 
@@ -498,8 +501,8 @@ class Spoilable:
         return call
 
 
-def _happen(what: Exception | Callable[[], object]) -> None:
-    if isinstance(what, Exception):
+def _happen(what: BaseException | Callable[[], object]) -> None:
+    if isinstance(what, BaseException):
         raise what
     what()
 
@@ -550,7 +553,7 @@ class World:
     def spoil(
         self,
         call: str,
-        what: Exception | Callable[[], object] | None = None,
+        what: BaseException | Callable[[], object] | None = None,
         *,
         times: int = 1,
         after: bool = False,

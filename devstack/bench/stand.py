@@ -62,7 +62,9 @@ class Bench:
         return self
 
     def __exit__(self, *_error: object) -> None:
+        began = time.monotonic()
         self.stack.stop(remove=True)
+        self.ended_after = time.monotonic() - began
 
     def make(self, count: int) -> list[str]:
         """Make queued sessions with their photos, and no jobs."""

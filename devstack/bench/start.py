@@ -38,6 +38,7 @@ def measure() -> Section:
             Row("worker's memory", f"{worker_memory:.0f} MB"),
             Row("the whole stack of `make run`", f"{bench.started_after:.1f} s"),
         ]  # fmt: skip
+    rows.append(Row("the end of all of it", f"{bench.ended_after:.1f} s"))
     return Section("Start-up", "From a warm environment.", rows)
 
 
