@@ -3,7 +3,8 @@
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,11 @@ from typing import Any
 import psycopg
 import requests
 from PIL import Image
+from redis import Redis
 
 from config import Config
+from vton.adapters.redis.queue import SessionJobs
+from vton.wiring import Services
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 20.0
@@ -97,6 +101,52 @@ def until(condition: Callable[[], Any]) -> Any:
             return seen
         time.sleep(0.03)
     raise AssertionError("it did not happen")
+
+
+def pay(database: psycopg.Connection[Any], times: int = 1) -> None:
+    """Have so many paid submits in the ledger that count today.
+
+    They are a minute ahead, so that they still count if midnight (UTC) comes before they are
+    counted.
+    """
+    database.execute(
+        "insert into submits (attempt, session_id, user_id, at, outcome, provider, task_id)"
+        " select gen_random_uuid(), gen_random_uuid(), gen_random_uuid(),"
+        " now() + interval '1 min', 'accepted', 'pixazo', 'paid-' || n"
+        " from generate_series(1, %s) n",
+        [times],
+    )
+
+
+def wait_out_midnight(seconds: float = 2 * PATIENCE) -> None:
+    """Return when the day (UTC) has so many seconds left: for what is counted by the day."""
+    now = datetime.now(UTC)
+    if now.timestamp() % 86_400 > 86_400 - seconds:
+        time.sleep(86_400 - now.timestamp() % 86_400 + 0.1)
+
+
+class LeadingJobs(SessionJobs):
+    """The queue, as it is seen by the worker whose turn it is to sweep."""
+
+    def try_acquire_leadership(self) -> bool:
+        return True
+
+
+def sweep(services: Services, redis: Redis) -> None:
+    """Make a pass now, whoever made the last one and whoever makes one at the same time."""
+    replace(services.sweep, jobs=LeadingJobs(redis)).run_once()
+
+
+def end_all_runs(redis: Redis, database: psycopg.Connection[Any]) -> None:
+    """Leave nothing that runs or waits to the next test, which may count it."""
+    database.execute("delete from try_on_history where status in ('queued', 'processing')")
+    patience = time.monotonic() + 3
+    while (alive := redis.keys("vton:alive:*")) and time.monotonic() < patience:
+        for key in alive:
+            redis.set(key.decode().replace("alive", "cancelled"), 1, ex=60)
+        time.sleep(0.05)
+    if alive:
+        redis.delete(*alive)  # of a run that was killed, or never was
 
 
 def objects_of(database: psycopg.Connection[Any], user: User) -> list[str]:

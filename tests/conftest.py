@@ -7,7 +7,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 import requests
-from actors import Simulator, User, clean_environ
+from actors import Simulator, User, clean_environ, end_all_runs
 from redis import Redis
 
 from config import Config
@@ -34,13 +34,14 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 @pytest.fixture
-def simulator(stack: Stack, redis: Redis) -> Iterator[Simulator]:
-    """The simulator, reset before and after."""
+def simulator(stack: Stack, redis: Redis, database: psycopg.Connection[Any]) -> Iterator[Simulator]:
+    """The simulator, reset before and after; what a test leaves running is ended."""
     control = Simulator(stack.pixazo_url)
     control.reset()
     yield control
     control.reset()
     redis.delete(TRIPPED_KEY, PAUSED_KEY, PROBE_KEY)
+    end_all_runs(redis, database)
 
 
 @pytest.fixture

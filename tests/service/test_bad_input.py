@@ -69,7 +69,7 @@ BAD_POSTS: dict[str, tuple[int, str, dict[str, Any]]] = {
     "10 MB and a byte": (
         413, "photo_too_large",
         {
-            "files": {"userImage": ("a.jpg", jpeg() + bytes(10 * MEGABYTE))},
+            "files": {"userImage": ("a.jpg", jpeg().ljust(10 * MEGABYTE + 1, b"\0"))},
             "data": {"garmentId": "GARMENT"},
         },
     ),

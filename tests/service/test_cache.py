@@ -5,11 +5,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
 import hiredis
 import pytest
-from actors import ROOT, clean_environ
+from actors import PATIENCE, ROOT, clean_environ, until
 from redis import Redis
 
 from devstack.stack import Stack
@@ -61,6 +62,36 @@ def answering(answers: Sequence[bytes]) -> Iterator[Redis]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         threading.Thread(target=serve, args=(server,), daemon=True).start()
         yield connect_redis(f"redis://127.0.0.1:{server.getsockname()[1]}/0", 4)
+
+
+def test_readers_that_are_answered_together_get_each_their_own(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else somebody would be told another user's status, or get their signed URL."""
+    wanted = [["t:a"], ["t:b"], ["t:c", "t:not-there", "t:d"], ["t:e", "t:f"]]
+    redis.mset({f"t:{name}": f"of {name}" for name in "abcdef"})
+    cache = Cache(redis)
+    shared, asked, may_go_on = cache._values, [], threading.Event()
+    real = shared._ask
+
+    def ask(keys: list[str]) -> list[bytes | None]:
+        asked.append(keys)
+        may_go_on.wait(PATIENCE)
+        return real(keys)
+
+    monkeypatch.setattr(shared, "_ask", ask)
+    with ThreadPoolExecutor(4) as threads:
+        answers = [threads.submit(cache.read, wanted[0])]
+        until(lambda: asked)
+        for number, keys in enumerate(wanted[1:], 1):
+            answers.append(threads.submit(cache.read, keys))
+            until(lambda: len(shared._waiting) == number)  # noqa: B023 - at once
+        may_go_on.set()
+        seen = [answer.result() for answer in answers]
+    redis.delete(*(f"t:{name}" for name in "abcdef"))
+
+    assert asked == [wanted[0], wanted[1] + wanted[2] + wanted[3]]
+    assert seen == [[b"of a"], [b"of b"], [b"of c", None, b"of d"], [b"of e", b"of f"]]
 
 
 def test_a_reader_that_is_ended_keeps_nobody_waiting(stack: Stack, redis: Redis) -> None:

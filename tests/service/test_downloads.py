@@ -356,13 +356,13 @@ def test_size_is_bounded_whatever_is_declared() -> None:
     ],
 )
 def test_a_drip_ends_in_time(start: bytes) -> None:
-    with dripping(start) as server, within(1.5), pytest.raises(RetryableError):
+    with dripping(start) as server, within(10), pytest.raises(RetryableError):
         Downloads(["127.0.0.1"], seconds=0.4).get(server.url)
 
 
 def test_a_handshake_that_hangs_ends_in_time() -> None:
     silent = Server(lambda _server, _connection: None)
-    with silent.running() as server, within(1.5), pytest.raises(RetryableError):
+    with silent.running() as server, within(10), pytest.raises(RetryableError):
         Downloads(["127.0.0.1"], seconds=0.4).get(f"https://127.0.0.1:{server.port}/")
 
 
@@ -371,7 +371,7 @@ def test_time_is_bounded_over_all_redirects_together() -> None:
         server.over.wait(0.2)
         connection.sendall(answer(b"", "302 Found", Location="/"))
 
-    with Server(wait_and_move).running() as server, within(1.5), pytest.raises(RetryableError):
+    with Server(wait_and_move).running() as server, within(10), pytest.raises(RetryableError):
         Downloads(["127.0.0.1"], seconds=0.3).get(server.url)
 
 
@@ -410,8 +410,8 @@ def test_many_addresses_share_the_time_to_connect() -> None:
         for one in fill:
             one.setblocking(False)
             one.connect_ex(("127.0.0.1", port))
-        with within(1.5), pytest.raises(TimeoutError):
-            dial(["127.0.0.1"] * 4, port, 0.4)
+        with within(10), pytest.raises(TimeoutError):
+            dial(["127.0.0.1"] * 40, port, 0.4)  # 16 s, if each of them had that time
         for one in fill:
             one.close()
 

@@ -1,21 +1,21 @@
 """Pictures made to break a decoder: a clean JPEG or a Problem, soon, whatever the bytes are."""
 
 import io
+import os
 import struct
 import time
 import tracemalloc
 import zipfile
 import zlib
-from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import cache
 from typing import Any
 
 import psycopg
 import pytest
-from actors import User, encoded, jpeg, objects_of
+from actors import User, encoded, jpeg, objects_of, until
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
@@ -36,6 +36,8 @@ verify_result = CONVERTER.verify_result
 
 pytestmark = pytest.mark.thorough
 
+ENDS_WITHIN = 3 * WALL_SECONDS
+"""What would take minutes: waiting for its turn, decoding, and a machine that is busy."""
 ORIENTATION = 0x0112
 FOREIGN = b"SECRET-FOREIGN-BYTES"
 
@@ -374,13 +376,13 @@ BAD = {
 def test_what_is_no_photo_is_refused_at_once(name: str) -> None:
     data, code = BAD[name]
     tracemalloc.start()
-    began = time.perf_counter()
+    began = time.process_time()
 
     with pytest.raises(Problem) as refused:
         photo_to_jpeg(data)
 
     assert refused.value.code == code
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 1
     assert tracemalloc.get_traced_memory()[1] < 8 * 1024 * 1024
     tracemalloc.stop()
     with pytest.raises(Problem) as refused:
@@ -427,7 +429,7 @@ def test_a_colour_profile_without_end_is_ended() -> None:
         normalise_photo(data)
 
     assert refused.value.code in (UNREADABLE, "unavailable")
-    assert time.perf_counter() - began < WALL_SECONDS + 1
+    assert time.perf_counter() - began < ENDS_WITHIN
 
 
 PLAIN = jpeg()
@@ -458,24 +460,25 @@ def test_a_result_of_a_million_chunks_is_ended() -> None:
     with suppress(Problem):
         verify_result(data[:33] + empty * 1_600_000 + data[33:])
 
-    assert time.perf_counter() - began < 2 * WALL_SECONDS
+    assert time.perf_counter() - began < ENDS_WITHIN
 
 
 def test_one_user_has_one_slow_photo_at_a_time() -> None:
     """Else one account could keep everybody else's HEIC waiting."""
-    data = as_bytes(Image.effect_noise((3000, 3000), 60), "PNG")
+    sandbox, data = Sandbox(), as_bytes(SMALL, "PNG")
+    normalise = PictureConverter(sandbox).normalise_photo
+    with ThreadPoolExecutor(2) as threads:
+        with ExitStack() as busy:  # so that what is begun now waits for its turn
+            for _ in range(min(2, os.cpu_count() or 1)):
+                busy.enter_context(sandbox.slot())
+            begun = [threads.submit(normalise, data, owner) for owner in ("a", "b")]
+            until(lambda: sandbox._owners == {"a", "b"})
 
-    def normalise(owner: str) -> str:
-        try:
-            normalise_photo(data, owner)
-        except Problem as problem:
-            return problem.code
-        return "done"
-
-    with ThreadPoolExecutor(3) as threads:
-        outcomes = Counter(threads.map(normalise, ["a", "a", "b"]))
-
-    assert outcomes == {"done": 2, "rate_limited": 1}
+            with pytest.raises(Problem, match="rate_limited"):
+                normalise(data, "a")
+            assert normalise(PLAIN, "a")  # which is no slow one
+        assert all(photo.result() for photo in begun)
+    assert normalise(data, "a")
 
 
 def test_who_sent_a_photo_that_had_to_be_ended_waits_a_minute() -> None:
@@ -483,16 +486,24 @@ def test_who_sent_a_photo_that_had_to_be_ended_waits_a_minute() -> None:
     scan = photo[photo.rindex(b"\xff\xda") : -2]
     heavy = photo[:-2] + scan * 3000 + photo[-2:]
 
+    now = [1000.0]
+    normalise = PictureConverter(Sandbox(now=lambda: now[0])).normalise_photo
+    small = as_bytes(SMALL, "PNG")
+
     with pytest.raises(Problem) as ended:
-        normalise_photo(heavy, "somebody")
-    with pytest.raises(Problem) as refused:
-        normalise_photo(as_bytes(SMALL, "PNG"), "somebody")
+        normalise(heavy, "somebody")
+    waits = []
+    for _ in range(2):
+        with pytest.raises(Problem, match="rate_limited") as refused:
+            normalise(small, "somebody")
+        waits.append(refused.value.retry_after)
+        now[0] += 59.5
 
     assert ended.value.code in (UNREADABLE, "unavailable")  # the second on a busy machine
-    assert refused.value.code == "rate_limited"
-    assert 40 < (refused.value.retry_after or 0) <= 60
-    assert normalise_photo(as_bytes(SMALL, "PNG"), "somebody else")
-    assert normalise_photo(PLAIN, "somebody")
+    assert waits == [60, 1]
+    assert normalise(small, "somebody else")
+    assert normalise(PLAIN, "somebody")
+    assert normalise(small, "somebody")  # 119 s later
 
 
 def test_a_huge_webp_is_refused() -> None:
@@ -500,7 +511,10 @@ def test_a_huge_webp_is_refused() -> None:
         normalise_photo(vp8x(16_000, 16_000))
 
 
-def test_a_webp_of_more_than_16_megapixels_is_refused() -> None:
+def test_a_webp_of_16_megapixels_is_taken_and_of_more_is_refused() -> None:
+    largest = normalise_photo(as_bytes(Image.new("RGB", (4000, 4000)), "WEBP", method=0))
+
+    assert opened(largest).size == (2048, 2048)
     with pytest.raises(Problem, match="photo_too_many_pixels"):
         normalise_photo(as_bytes(Image.new("RGB", (4001, 4000)), "WEBP", method=0))
 
@@ -527,7 +541,7 @@ def test_work_without_end_is_ended(convert: Callable[[bytes], bytes]) -> None:
 
     # the second on a machine so busy that five seconds of CPU take ten
     assert refused.value.code in (UNREADABLE, "unavailable")
-    assert time.perf_counter() - began < 2 * WALL_SECONDS + 1
+    assert time.perf_counter() - began < ENDS_WITHIN
 
 
 # -- pictures mutated ------------------------------------------------------------------------
@@ -606,7 +620,7 @@ def check(data: bytes, *, must_fail: bool = False) -> None:
         assert 300 <= min(photo.size) <= max(photo.size) <= MAX_SIDE
         assert not photo.getexif()
         assert set(photo.info) <= {"jfif", "jfif_version", "jfif_unit", "jfif_density"}
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < 2
 
 
 # -- over HTTP -------------------------------------------------------------------------------

@@ -2,21 +2,25 @@
 
 import json
 import socket
-import statistics
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from io import BytesIO
+from typing import Any
 
 import pytest
 import requests
 from actors import User, jpeg, upload
 from flask import Flask, request
+from PIL import Image
 
 from config import Config
 from devstack.stack import Stack
 from vton.app import create_app
-from vton.errors import CATALOGUE
+from vton.errors import CATALOGUE, Problem
+from vton.imaging.convert import MAX_BYTES
+from vton.web import uploads
 
 REQUIRED = {
     "SUPABASE_URL": "https://example.supabase.co",
@@ -267,10 +271,39 @@ def test_a_field_is_short(reader: Flask, kind: str) -> None:
     assert answer.get_json()["code"] == "form_too_large"
 
 
-def test_a_photo_of_the_greatest_size_passes(reader: Flask) -> None:
-    answer = reader.test_client().post("/api/form", data=upload(bytes(10 * 1024 * 1024), NOBODYS))
+def test_a_form_with_a_file_of_the_greatest_size_is_read(reader: Flask) -> None:
+    answer = reader.test_client().post("/api/form", data=upload(bytes(MAX_BYTES), NOBODYS))
 
     assert answer.get_json() == {"fields": 1, "files": 1}
+
+
+def test_the_greatest_photo_is_taken_and_nothing_greater(user: User, garment_id: str) -> None:
+    """10 MB and 40 megapixels: what the documentation promises."""
+    greatest = jpeg(8000, 5000).ljust(10 * 1024 * 1024, b"\0")
+    user.wait(user.start(garment_id, greatest))
+    [session] = user.call("GET", "/api/try-on/history").json()["data"]
+    stored = Image.open(
+        BytesIO(requests.get(session["original_user_image_url"], timeout=10).content)
+    )
+    stored.load()
+    greater = {
+        "photo_too_large": greatest + b"\0",
+        "photo_too_many_pixels": jpeg(3015, 13267),  # 40 000 005
+    }
+    refused = {
+        code: user.call(
+            "POST",
+            "/api/try-on",
+            files={"userImage": ("me.jpg", photo)},
+            data={"garmentId": garment_id},
+        )
+        for code, photo in greater.items()
+    }
+
+    assert session["status"] == "success"
+    assert stored.size == (2000, 1250)
+    for code, answer in refused.items():
+        assert (answer.status_code, answer.json()["code"]) == (CATALOGUE[code].status, code)
 
 
 GARBAGE = {
@@ -416,6 +449,9 @@ FLOODS = {
 }
 
 
+FLOOD_SECONDS = 8
+
+
 @pytest.mark.thorough
 @pytest.mark.parametrize("name", FLOODS)
 def test_a_client_that_sends_as_fast_as_it_can_stops_nobody(stack: Stack, name: str) -> None:
@@ -432,20 +468,136 @@ def test_a_client_that_sends_as_fast_as_it_can_stops_nobody(stack: Stack, name: 
 
     flooding = threading.Thread(target=flood)
     flooding.start()
-    ends_at = time.monotonic() + 4
+    ends_at = time.monotonic() + FLOOD_SECONDS
     try:
         while time.monotonic() < ends_at:
             began = time.monotonic()
-            assert requests.get(f"{stack.web_url}/health/live", timeout=10).status_code == 200
+            assert requests.get(f"{stack.web_url}/health/live", timeout=30).status_code == 200
             waits.append(time.monotonic() - began)
     finally:
         stopping.set()
         flooding.join()
 
-    assert max(waits) < 3  # where nobody else gets a turn it is as long as the flood
+    # Where nobody else gets a turn it is as long as the flood.
+    assert max(waits) < FLOOD_SECONDS * 3 / 4
 
 
 # -- slow uploads ----------------------------------------------------------------------------
+
+
+class LineOfTheClock:
+    """A clock that a slow line moves: stands for `time`, and for the body that comes on it."""
+
+    def __init__(self, bytes_per_second: int, size: int) -> None:
+        self.seconds, self.left, self._speed = 0.0, size, bytes_per_second
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+
+    def read(self, size: int) -> bytes:
+        """So many bytes, after the time that they take."""
+        came = min(size, self.left)
+        self.left -= came
+        self.seconds += came / self._speed
+        return bytes(came)
+
+
+def reading(_environ: dict[str, Any], _start: Any) -> list[bytes]:
+    """An application that reads its whole body."""
+    found = b""
+    while part := _environ["wsgi.input"].read(1_000_000):
+        found += part
+    return [found]
+
+
+def test_a_steady_upload_has_all_the_time_that_its_bytes_earn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    line = LineOfTheClock(17 * 1024, MAX_BYTES)
+    monkeypatch.setattr(uploads, "time", line)
+
+    [body] = uploads.UploadDeadlines(reading)({"wsgi.input": line}, None)
+
+    assert len(body) == MAX_BYTES
+    assert line.seconds > 10 * uploads.TIMEOUT_SECONDS
+
+
+@pytest.mark.parametrize("speed", [1, 8 * 1024])
+def test_an_upload_that_is_slower_than_its_bytes_allow_is_refused(
+    monkeypatch: pytest.MonkeyPatch, speed: int
+) -> None:
+    line = LineOfTheClock(speed, MAX_BYTES)
+    monkeypatch.setattr(uploads, "time", line)
+
+    with pytest.raises(Problem) as refused:
+        uploads.UploadDeadlines(reading)({"wsgi.input": line}, None)
+
+    assert refused.value.code == "upload_too_slow"
+    assert line.left > MAX_BYTES * 0.9
+
+
+@pytest.mark.parametrize(("part", "arrives"), [(16 * 1024, True), (1, False)])
+def test_only_a_body_that_comes_too_slowly_is_cut_off(
+    monkeypatch: pytest.MonkeyPatch, part: int, arrives: bool
+) -> None:
+    """On a real socket, by the timer that ends a read: twice as long as without any bytes."""
+    monkeypatch.setattr(uploads, "TIMEOUT_SECONDS", 1.5)
+    ours, theirs = socket.socketpair()
+
+    def send() -> None:
+        with theirs, suppress(OSError):
+            for _ in range(40):
+                theirs.sendall(bytes(part))
+                time.sleep(0.08)
+
+    sending = threading.Thread(target=send)
+    sending.start()
+    with ours, ours.makefile("rb") as body:
+        environ = {"wsgi.input": body, "gunicorn.socket": ours}
+        outcome = outcome_of(lambda: uploads.UploadDeadlines(reading)(environ, None))
+    sending.join()
+
+    assert outcome == ([bytes(40 * part)] if arrives else "upload_too_slow")
+
+
+def outcome_of(call: Callable[[], Any]) -> Any:
+    """What a call returns, or the code of its Problem."""
+    try:
+        return call()
+    except Problem as problem:
+        return problem.code
+
+
+@pytest.mark.thorough
+def test_a_steady_upload_of_more_than_twenty_seconds_starts_a_try_on(
+    stack: Stack, user: User, garment_id: str
+) -> None:
+    form = requests.Request(
+        "POST",
+        f"{stack.web_url}/api/try-on",
+        files={"userImage": ("me.jpg", jpeg().ljust(1_000_000, b"\0"))},
+        data={"garmentId": garment_id},
+        headers={"Authorization": f"Bearer {user.token}"},
+    ).prepare()
+    assert isinstance(form.body, bytes)
+
+    class Slow(BytesIO):
+        """Read in pieces of 16 KB."""
+
+        def read(self, size: int | None = -1) -> bytes:
+            time.sleep(0.4)
+            return super().read(size)
+
+    began = time.monotonic()
+    answer = requests.post(
+        f"{stack.web_url}/api/try-on", data=Slow(form.body), headers=form.headers, timeout=60
+    )
+
+    assert time.monotonic() - began > uploads.TIMEOUT_SECONDS
+    assert answer.status_code == 202, answer.text
 
 
 @pytest.fixture
@@ -472,7 +624,7 @@ def test_slow_uploads_stop_nobody_and_end(
     began, polls, ended = time.monotonic(), [], {}
     with requests.Session() as poller:
         poller.headers["Authorization"] = f"Bearer {user.token}"
-        while len(ended) <= SLOW_UPLOADS and time.monotonic() - began < 25:
+        while len(ended) <= SLOW_UPLOADS and time.monotonic() - began < 60:
             second = time.monotonic()
             for connection in set(slow_uploads) - set(ended):
                 if (answer := dribble(connection)) is not None:
@@ -486,7 +638,8 @@ def test_slow_uploads_stop_nobody_and_end(
 
     assert len(ended) == SLOW_UPLOADS + 1
     assert ended.pop(slow_uploads[-1]) == b""
-    assert statistics.quantiles(polls, n=20)[-1] < 1
+    # Where they stop somebody it is as long as they last; how fast it is, the bench measures.
+    assert max(polls) < uploads.TIMEOUT_SECONDS / 2
     for answer in ended.values():
         assert answer.startswith(b"HTTP/1.1 408 "), answer
         assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "upload_too_slow"

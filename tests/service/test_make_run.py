@@ -16,7 +16,8 @@ import pytest
 import requests
 from actors import PATIENCE, ROOT, clean_environ
 
-ENDS_WITHIN = 5.0
+ENDS_WITHIN = 30.0
+"""On a busy machine; how fast it is on an idle one is a figure for the bench."""
 
 
 NO_MEMORY_LIMIT = """
@@ -106,7 +107,7 @@ def test_it_starts_ends_and_remembers(tmp_path: Path) -> None:
         assert descendants(tmp_path)
         began = time.monotonic()
         os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(PATIENCE) == 0
+        assert process.wait(2 * ENDS_WITHIN) == 0
         assert time.monotonic() - began < ENDS_WITHIN
     assert descendants(tmp_path) == []
 

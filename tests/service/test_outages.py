@@ -3,17 +3,18 @@
 import logging
 import signal
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from typing import Any
 
 import psycopg
 import pytest
 import requests
-from actors import Simulator, User, jpeg, objects_of, until, upload
+from actors import Simulator, User, jpeg, objects_of, sweep, until, upload
+from PIL import Image
 from redis import Redis
 
 from config import Config
 from devstack.stack import Stack
-from vton.adapters.redis.queue import LEADER_KEY, NEW_GENERATION_KEY
 from vton.app import create_app
 from vton.wiring import Services
 
@@ -121,10 +122,9 @@ def test_what_could_not_be_undone_is_undone_later_and_never_run(
         [user.id],
     )
 
-    redis.delete(LEADER_KEY, NEW_GENERATION_KEY)
-    services.sweep.run_once()
+    sweep(services, redis)
 
-    until(lambda: sessions_of(database, user) == 0)
+    assert sessions_of(database, user) == 0
     assert simulator.submits() == []
 
 
@@ -203,10 +203,25 @@ def test_a_storage_that_refuses_photos_leaves_nothing(
 def test_a_result_that_was_paid_for_is_kept_until_it_can_be_stored(
     user: User, garment_id: str, simulator: Simulator, spoil: Spoil
 ) -> None:
+    wanted = picture_of(user.wait(user.start(garment_id)))
+    before = simulator.stats()["downloads"]
     spoil(kind="http", paths="try-on-results", methods=["POST"], times=3)
 
-    assert user.wait(user.start(garment_id))["status"] == "success"
-    assert simulator.stats()["downloads"] == 1
+    status = user.wait(user.start(garment_id))
+
+    assert status["status"] == "success"
+    assert simulator.stats()["downloads"] - before == 1
+    kept = picture_of(status)
+    assert (kept.format, kept.size) == ("PNG", (400, 600))
+    assert kept.tobytes() == wanted.tobytes()  # the same photo and garment, without the fault
+    assert len(set(kept.convert("L").tobytes())) > 10  # it is not blank
+
+
+def picture_of(status: dict[str, Any]) -> Image.Image:
+    """The picture that a status leads to, decoded."""
+    picture = Image.open(BytesIO(requests.get(status["resultImageUrl"], timeout=10).content))
+    picture.load()
+    return picture
 
 
 def test_a_delete_while_the_result_is_stored_leaves_nothing(

@@ -1,9 +1,11 @@
 """Photos become upright, metadata-free JPEGs in bounds."""
 
 import struct
+import sys
 import zlib
 from functools import cache
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -14,7 +16,9 @@ from actors import User, encoded, jpeg
 from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
+from config import Config
 from vton.errors import Problem
+from vton.imaging.convert import MAX_BYTES
 from vton.imaging.photos import PictureConverter
 from vton.imaging.sandbox import Sandbox
 
@@ -343,9 +347,12 @@ BAD = {
     "truncated PNG": (PICTURES["PNG"][:-500], "photo_unreadable"),
     "299 pixels": (jpeg(299, 400), "photo_too_small"),
     "a strip": (jpeg(300, 3000), "photo_too_small"),
-    "41 megapixels": (encoded(Image.new("1", (6400, 6410)), "PNG"), "photo_too_many_pixels"),
-    "10 MB and a byte": (jpeg() + bytes(10 * 1024 * 1024), "photo_too_large"),
-}
+    # No picture that is not too narrow has fewer pixels above the limit.
+    "40 megapixels and 5 pixels": (
+        encoded(Image.new("1", (3015, 13267)), "PNG"), "photo_too_many_pixels",
+    ),
+    "10 MB and a byte": (jpeg().ljust(MAX_BYTES + 1, b"\0"), "photo_too_large"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -356,6 +363,53 @@ def test_what_is_no_usable_photo_is_refused(name: str) -> None:
         normalise_photo(data)
 
     assert refused.value.code == code
+
+
+GREATEST = {
+    "40 megapixels": (encoded(Image.new("1", (8000, 5000)), "PNG"), (2048, 1280)),
+    "40 megapixels of JPEG": (encoded(Image.new("L", (5000, 8000))), (1250, 2000)),
+    "10 MB": (jpeg().ljust(10 * 1024 * 1024, b"\0"), (400, 600)),
+    "300 pixels": (jpeg(300, 300), (300, 300)),
+}
+
+
+@pytest.mark.parametrize("name", GREATEST)
+def test_a_photo_at_the_limits_is_taken(name: str) -> None:
+    data, size = GREATEST[name]
+
+    photo = opened(normalise_photo(data))
+    photo.load()
+
+    assert photo.size == size
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows what a process was given")
+def test_the_process_that_decodes_has_none_of_our_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What stands in for it answers with the environment that it was started with."""
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\ncat /proc/$$/environ\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    for name in (*(field.upper() for field in Config.model_fields), "DATABASE_URL", "ANYTHING"):
+        monkeypatch.setenv(name, "a-secret")
+
+    given = Sandbox().convert("photo", PICTURES["PNG"]).decode().rstrip("\0").split("\0")
+
+    assert "PYTHONPATH" in {line.partition("=")[0] for line in given}
+    assert {line.partition("=")[0] for line in given} <= DECODERS_ENVIRONMENT
+    assert not any("a-secret" in line for line in given)
+
+
+DECODERS_ENVIRONMENT = {"PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH"}
+
+
+def test_a_user_may_have_a_photo_decoded_after_another_one_and_after_a_bad_one() -> None:
+    for photo in (PICTURES["PNG"], PICTURES["10-bit HEIC"], PICTURES["PNG"]):
+        assert opened(normalise_photo(photo, "somebody")).size == (400, 600)
+        with pytest.raises(Problem, match="photo_unreadable"):
+            normalise_photo(photo[:-500], "somebody")
 
 
 def test_a_garment_becomes_a_png_on_white() -> None:

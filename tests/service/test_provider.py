@@ -1,11 +1,13 @@
 """The provider in its moods: what becomes of the session, and how often it was paid for."""
 
+from io import BytesIO
 from typing import Any
 
 import psycopg
 import pytest
 import requests
 from actors import Simulator, User
+from PIL import Image
 
 from devstack.stack import Stack
 
@@ -41,7 +43,10 @@ def test_a_jpeg_result_is_stored_as_png(user: User, garment_id: str, simulator: 
     status = user.wait(user.start(garment_id))
 
     picture = requests.get(status["resultImageUrl"], timeout=10)
-    assert picture.content.startswith(b"\x89PNG")
+    result = Image.open(BytesIO(picture.content))
+    result.load()
+    assert (result.format, result.size) == ("PNG", (400, 600))
+    assert b"compositeWithTrainedAlgorithmicMedia" in result.info["xmp"]
 
 
 @pytest.mark.parametrize("contract", ["v2", "legacy"])

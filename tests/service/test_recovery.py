@@ -8,7 +8,8 @@ from typing import Any
 
 import psycopg
 import pytest
-from actors import Simulator, User, objects_of, until
+import requests
+from actors import Simulator, User, jpeg, objects_of, sweep, until
 from redis import Redis
 
 from config import Config
@@ -286,6 +287,62 @@ def test_a_deleted_account_takes_its_pictures_along(
     assert objects_of(database, user) == []
 
 
+def test_an_account_that_used_an_idempotency_key_can_be_deleted(
+    sign_up: Callable[[], User],
+    garment_id: str,
+    services: Services,
+    redis: Redis,
+    database: Database,
+) -> None:
+    user = sign_up()
+    started = user.call(
+        "POST",
+        "/api/try-on",
+        files={"userImage": ("me.jpg", jpeg())},
+        data={"garmentId": garment_id},
+        headers={"Idempotency-Key": "once"},
+    )
+    session_id = started.json()["data"]["sessionId"]
+    user.wait(session_id)
+    keys = "select session_id::text from idempotency_keys where user_id = %s"
+    assert database.execute(keys, [user.id]).fetchall() == [(session_id,)]
+
+    database.execute("delete from auth.users where id = %s", [user.id])
+    sweep(services, redis)
+
+    assert database.execute(keys, [user.id]).fetchall() == []
+    assert objects_of(database, user) == []
+    paid = database.execute("select outcome from submits where session_id = %s", [session_id])
+    assert paid.fetchall() == [("accepted",)]  # what was paid for stays in the ledger
+
+
+def test_a_garment_that_is_removed_leaves_the_sessions_that_had_it(
+    user: User, garment_id: str, database: Database
+) -> None:
+    row = database.execute(
+        "insert into garments (name, image_url)"
+        " select 'Last season', image_url || '?last' from garments where id = %s returning id",
+        [garment_id],
+    ).fetchone()
+    assert row is not None
+    session_id = user.start(garment_id)
+    picture = user.wait(session_id)["resultImageUrl"]
+    database.execute(
+        "update try_on_history set garment_id = %s where id = %s", [row[0], session_id]
+    )
+    [before] = user.call("GET", "/api/try-on/history").json()["data"]
+    assert before["garment"]["name"] == "Last season"
+
+    database.execute("delete from garments where id = %s", [row[0]])
+
+    [after] = user.call("GET", "/api/try-on/history").json()["data"]
+    assert (after["sessionId"], after["status"]) == (session_id, "success")
+    assert (after["garment_id"], after["garment"]) == (None, None)
+    assert requests.get(after["resultImageUrl"], timeout=10).ok
+    assert requests.get(picture, timeout=10).ok
+    assert len(objects_of(database, user)) == 2
+
+
 def test_an_erasure_is_made_twice_and_then_forgotten(
     user: User, garment_id: str, services: Services, redis: Redis, database: Database
 ) -> None:
@@ -338,13 +395,6 @@ def test_a_delete_at_any_stage_leaves_nothing(
     assert objects_of(database, user) == []
     assert user.call("GET", "/api/try-on/history").json()["data"] == []
     assert not redis.exists(f"rq:execution:{session_id}")
-
-
-def sweep(services: Services, redis: Redis) -> None:
-    """Make a pass now, whoever made the last one."""
-    redis.set(GENERATION_KEY, "1", nx=True)
-    redis.delete(LEADER_KEY, NEW_GENERATION_KEY)
-    services.sweep.run_once()
 
 
 def tasks(database: Database, session_ids: list[str]) -> int:

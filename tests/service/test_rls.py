@@ -13,13 +13,15 @@ from supabase import create_client
 
 from devstack.stack import Stack
 
-SERVICE_ONLY = ("erasures", "submits", "idempotency_keys")
+SERVICE_ONLY = ("provider_tasks", "erasures", "submits", "idempotency_keys")
 TABLES = ("try_on_history", "garments", "storage.objects", *SERVICE_ONLY)
 
 INSERTS = {
     "try_on_history": "insert into try_on_history (user_id, original_user_image_url)"
     " values ('{a}', 'user-uploads/{a}/9_original.jpg')",
     "garments": "insert into garments (name, image_url) values ('Forged', 'garments/forged.png')",
+    "provider_tasks": "insert into provider_tasks (session_id, attempt)"
+    " values ('{session}', gen_random_uuid()) on conflict do nothing",
     "erasures": "insert into erasures (session_id, path) values ('{a}', 'x')",
     "submits": "insert into submits (attempt, session_id, user_id)"
     " values (gen_random_uuid(), '{a}', '{a}')",
@@ -31,6 +33,7 @@ INSERTS = {
 UPDATES = {
     "try_on_history": "update try_on_history set created_at = now()",
     "garments": "update garments set name = 'Forged'",
+    "provider_tasks": "update provider_tasks set attempt = gen_random_uuid()",
     "erasures": "update erasures set path = 'x'",
     "submits": "update submits set at = at",
     "idempotency_keys": "update idempotency_keys set fingerprint = 'x'",
@@ -105,18 +108,25 @@ def test_users_read_their_own_rows_and_nothing_else(
 @pytest.mark.parametrize("table", TABLES)
 @pytest.mark.parametrize("role", ["anon", "authenticated"])
 def test_only_the_service_writes(
-    asking: Asking, pair: tuple[User, User], role: str, table: str
+    asking: Asking,
+    pair: tuple[User, User],
+    database: psycopg.Connection[Any],
+    role: str,
+    table: str,
 ) -> None:
     a, _ = pair
     user_id = a.id if role == "authenticated" else None
-    statements = (INSERTS[table], UPDATES[table], f"delete from {table}")
+    row = database.execute("select id from try_on_history where user_id = %s", [a.id]).fetchone()
+    assert row is not None
+    insert = INSERTS[table].replace("{a}", a.id).replace("{session}", str(row[0]))
+    statements = (insert, UPDATES[table], f"delete from {table}")
 
     for statement in statements:
-        done = asking.ask(role, user_id, statement.replace("{a}", a.id))
+        done = asking.ask(role, user_id, statement)
         assert done in ("refused", 0), f"{role} may: {statement}"
 
     for statement in statements[:2]:
-        assert asking.ask("service_role", None, statement.replace("{a}", a.id)) != "refused"
+        assert asking.ask("service_role", None, statement) != "refused"
 
 
 @pytest.mark.parametrize("table", SERVICE_ONLY)
@@ -199,9 +209,9 @@ def test_a_deleted_account_leaves_its_pictures_to_be_erased(
 
 
 def test_every_table_of_ours_has_row_level_security(database: psycopg.Connection[Any]) -> None:
-    without = database.execute(
-        "select relname from pg_class where relnamespace = 'public'::regnamespace"
-        " and relkind in ('r', 'p') and not relrowsecurity"
+    found = database.execute(
+        "select relname, relrowsecurity from pg_class"
+        " where relnamespace = 'public'::regnamespace and relkind in ('r', 'p')"
     ).fetchall()
 
-    assert without == []
+    assert dict(found) == {table: True for table in TABLES if "." not in table}

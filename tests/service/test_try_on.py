@@ -22,7 +22,10 @@ def test_a_photo_becomes_a_picture(user: User, garment_id: str, simulator: Simul
     assert status["status"] == "success"
     picture = requests.get(status["resultImageUrl"], timeout=10)
     assert picture.headers["Content-Type"] == "image/png"
-    assert Image.open(BytesIO(picture.content)).size == (400, 600)
+    result = Image.open(BytesIO(picture.content))
+    result.load()
+    assert (result.format, result.size) == ("PNG", (400, 600))
+    assert b"compositeWithTrainedAlgorithmicMedia" in result.info["xmp"]
     assert len(simulator.submits()) == 1
 
 

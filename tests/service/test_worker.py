@@ -4,19 +4,31 @@ import inspect
 import signal
 import threading
 from typing import Any
+from uuid import uuid4
 
 import psycopg
+import pytest
 import rq
-from actors import Simulator, User, until
+from actors import PATIENCE, Simulator, User, until
 from fakeredis import FakeStrictRedis
 from redis import Redis
+from rq import Queue
 from rq.job import Job
 from rq.registry import FailedJobRegistry
 from rq.serializers import JSONSerializer
 from rq.worker import BaseWorker
 
 from devstack.stack import Stack
-from vton.adapters.redis.queue import Liveness, open_queue
+from vton.adapters.redis import rq_worker
+from vton.adapters.redis.queue import (
+    ALIVE_SECONDS,
+    CANCELLED_SECONDS,
+    LEADER_KEY,
+    NEW_GENERATION_KEY,
+    Liveness,
+    SessionJobs,
+    open_queue,
+)
 from vton.adapters.redis.rq_worker import ThreadedWorker
 
 
@@ -57,7 +69,7 @@ def test_three_workers_share_the_load_without_a_duplicate(
 def test_a_worker_that_is_ended_leaves_its_sessions_to_the_next(
     stack: Stack, user: User, garment_id: str, simulator: Simulator
 ) -> None:
-    simulator.change(delay=3)
+    simulator.change(delay=6)  # it is not over before the worker has ended
     started = [user.start(garment_id) for _ in range(3)]
     for session_id in started:
         user.wait(session_id, "processing")
@@ -138,6 +150,94 @@ def test_jobs_run_side_by_side_on_threads() -> None:
     worker.work(burst=True)
 
     assert queue.finished_job_registry.count == 3
+
+
+def in_background(worker: ThreadedWorker) -> threading.Thread:
+    """Have a worker work until its `shutdown` is set."""
+    working = threading.Thread(target=worker.work, daemon=True)
+    working.start()
+    return working
+
+
+def test_a_worker_that_found_nothing_more_often_than_it_has_slots_still_takes_jobs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rq_worker, "DEQUEUE_SECONDS", 1)
+    queue, shutdown, done = open_queue(FakeStrictRedis()), threading.Event(), threading.Event()
+    worker = ThreadedWorker(queue, {"job": done.set}, 2, shutdown, Liveness(queue.connection))
+    turns = []
+    dequeue = worker._dequeue
+    monkeypatch.setattr(worker, "_dequeue", lambda wait: turns.append(1) or dequeue(wait))
+    working = in_background(worker)
+    try:
+        until(lambda: len(turns) > 3)  # the fourth turn has begun: three found nothing
+        queue.enqueue("job")
+        assert done.wait(PATIENCE)
+    finally:
+        shutdown.set()
+        working.join(PATIENCE)
+    assert not working.is_alive()
+
+
+class Hasty(threading.Event):
+    """Whoever waits for it is not kept for long, as if the time were over."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return super().wait(0.05)
+
+
+def test_a_run_that_lasts_is_said_to_live_again_and_again(redis: Redis) -> None:
+    """Else the sweep would enqueue it a second time after half a minute."""
+    queue = Queue("lasting", connection=redis, serializer=JSONSerializer)
+    shutdown, may_end = Hasty(), threading.Event()
+    handlers = {"last": lambda: may_end.wait(2 * PATIENCE) and None}
+    working = in_background(ThreadedWorker(queue, handlers, 1, shutdown, Liveness(redis)))
+    jobs, key = SessionJobs(redis), "vton:alive:lasting"
+    try:
+        queue.enqueue("last", job_id="lasting")
+        until(lambda: jobs.running(["lasting", "another"]) == {"lasting"})
+        for _ in range(2):
+            redis.expire(key, ALIVE_SECONDS // 2)
+            until(lambda: redis.ttl(key) > ALIVE_SECONDS // 2)
+        assert redis.ttl(key) <= ALIVE_SECONDS
+    finally:
+        may_end.set()
+        until(lambda: not jobs.running(["lasting"]))
+        shutdown.set()
+        working.join(PATIENCE)
+        queue.delete()
+
+
+def test_a_run_that_misses_two_beats_is_still_alive() -> None:
+    assert 3 * rq_worker.BEAT_SECONDS <= ALIVE_SECONDS
+
+
+def test_what_a_cancellation_leaves_in_redis_has_an_end(redis: Redis) -> None:
+    jobs, session_id = SessionJobs(redis), str(uuid4())
+
+    jobs.cancel(session_id)
+
+    assert jobs.cancelled(session_id)
+    assert 0 < redis.ttl(f"vton:cancelled:{session_id}") <= CANCELLED_SECONDS
+
+
+def test_nobody_sweeps_for_a_while_after_redis_was_emptied() -> None:
+    """Until all living runs have said again that they live."""
+    redis = FakeStrictRedis()
+    jobs = SessionJobs(redis)
+
+    def asked_again() -> bool:
+        redis.delete(LEADER_KEY)
+        return jobs.try_acquire_leadership()
+
+    assert not jobs.try_acquire_leadership()
+    assert not asked_again()
+    assert ALIVE_SECONDS - rq_worker.BEAT_SECONDS <= redis.ttl(NEW_GENERATION_KEY) <= 25
+    redis.delete(NEW_GENERATION_KEY)  # the time is over
+    assert asked_again()
+    assert not jobs.try_acquire_leadership()  # one at a time
+    redis.flushall()
+    assert not asked_again()
 
 
 def test_the_installed_rq_has_what_the_worker_builds_on() -> None:

@@ -55,7 +55,7 @@ def servers(folder: Path, database_url: str) -> Iterator[Servers]:
     wait_until(lambda: answers(f"{url}/auth/v1/health"), "the gateway")
     yield Servers(database_url, url, load_keys(data), data)
     process.terminate()
-    process.wait(5)
+    process.wait(30)
 
 
 @pytest.fixture(scope="session")
