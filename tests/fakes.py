@@ -297,11 +297,13 @@ class FakePictures:
     def __init__(self, clock: FakeClock) -> None:
         self.clock = clock
         self.objects: dict[str, bytes] = {}
+        self.content_types: dict[str, str] = {}
 
     def put(self, path: str, data: bytes, content_type: str, *, replace: bool) -> None:
         if path in self.objects and not replace:
             raise NameTaken(path)
         self.objects[path] = data
+        self.content_types[path] = content_type
 
     def get(self, path: str) -> bytes:
         if path not in self.objects:
@@ -322,7 +324,11 @@ class FakePictures:
 class FakePhotos:
     """`PhotoNormaliser`: anything is a photo."""
 
+    def __init__(self) -> None:
+        self.owners: list[str] = []
+
     def normalise_photo(self, data: bytes, owner: str) -> bytes:
+        self.owners.append(owner)
         return b"jpeg of " + data
 
 
@@ -335,8 +341,10 @@ class FakeJobs:
         self.cancelled_ids: set[str] = set()
         self.leads = True
         self.orphans_expired_for: list[list[str]] = []
+        self.enqueued_for: list[str] = []
 
     def enqueue(self, user_id: str, session_id: str) -> None:
+        self.enqueued_for.append(user_id)
         self.queue.append(session_id)
 
     def enqueue_again(self, session_id: str) -> None:
