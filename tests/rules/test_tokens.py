@@ -162,6 +162,29 @@ def test_clocks_may_differ_a_little(world: World, signer: Signer) -> None:
     assert tokens.verify(signer.sign(claims(exp=NOW - 4)))
 
 
+def test_clocks_may_differ_by_five_seconds_and_no_more(world: World, signer: Signer) -> None:
+    tokens = world.tokens()
+
+    assert tokens.verify(signer.sign(claims(iat=NOW + 5)))
+    assert tokens.verify(signer.sign(claims(nbf=NOW + 5)))
+    assert tokens.verify(signer.sign(claims(exp=NOW - 4.5)))
+    for change, code in (
+        ({"iat": NOW + 5.5}, "token_invalid"),
+        ({"nbf": NOW + 5.5}, "token_invalid"),
+        ({"exp": NOW - 5}, "token_expired"),
+    ):
+        token = signer.sign(claims(**change))
+        assert refusal(lambda token=token: tokens.verify(token)) == code
+
+
+def test_a_time_beyond_all_reason_is_none(world: World, signer: Signer) -> None:
+    tokens = world.tokens()
+
+    assert tokens.verify(signer.sign(claims(exp=10**12 - 1)))
+    assert refusal(lambda: tokens.verify(signer.sign(claims(exp=10**12)))) == "token_invalid"
+    assert refusal(lambda: tokens.verify(signer.sign(claims(nbf=-1)))) == "token_invalid"
+
+
 # -- bad ones --------------------------------------------------------------------------------
 
 
@@ -238,6 +261,15 @@ def test_another_secret_is_refused(world: World) -> None:
     forged = jwt.encode(claims(), "another-secret-of-at-least-32-characters")
 
     assert refusal(lambda: world.tokens(SECRET).verify(forged)) == "token_invalid"
+
+
+@pytest.mark.parametrize("name", ["PS256", "RS512", "HS512"])
+def test_no_keys_are_fetched_for_an_algorithm_that_is_not_ours(world: World, name: str) -> None:
+    key: Any = SECRET * 2 if name == "HS512" else RSA_KEY
+    token = jwt.encode(claims(), key, name, headers={"kid": "unseen"})
+
+    assert refusal(lambda: world.tokens(SECRET).verify(token)) == "token_invalid"
+    assert world.fetches == 0
 
 
 def test_another_key_id_is_refused(world: World, signer: Signer) -> None:
@@ -364,6 +396,39 @@ def test_only_so_many_tokens_are_remembered(world: World) -> None:
     assert remembered.get((MAX_REMEMBERED).to_bytes(32, "big")) == "somebody"
 
 
+def test_a_token_that_is_verified_again_is_not_the_oldest_any_more(world: World) -> None:
+    remembered = world.tokens()._remembered
+    digests = [number.to_bytes(32, "big") for number in range(MAX_REMEMBERED + 1)]
+    for digest in [*digests[:-1], digests[0]]:
+        remembered.put(digest, "somebody", 60)
+    assert len(remembered._users) == MAX_REMEMBERED
+
+    remembered.put(digests[-1], "somebody", 60)
+
+    found = [remembered.get(digests[number]) for number in (0, 1, 2, -1)]
+    assert found == ["somebody", None, "somebody", "somebody"]
+
+
+def test_a_token_is_remembered_for_a_minute_and_never_longer_than_it_is_good(
+    world: World,
+) -> None:
+    remembered = world.tokens()._remembered
+    remembered.put(b"long", "somebody", 3600)
+    remembered.put(b"short", "somebody", 20)
+    remembered.put(b"late", "somebody", -3)  # good within the leeway only
+
+    def known() -> list[str | None]:
+        return [remembered.get(digest) for digest in (b"long", b"short", b"late")]
+
+    assert known() == ["somebody", "somebody", None]
+    world.time += 20
+    assert known() == ["somebody", None, None]
+    world.time += 39
+    assert known() == ["somebody", None, None]
+    world.time += 1
+    assert known() == [None, None, None]
+
+
 def test_a_remembered_token_is_not_the_other_that_begins_like_it(
     world: World, signer: Signer
 ) -> None:
@@ -398,6 +463,21 @@ def test_the_last_good_keys_serve_for_a_day(world: World, signer: Signer) -> Non
 
     world.time += 2
     assert refusal(lambda: keys.find(signer.kid)) == "keys_unavailable"
+
+
+def test_keys_never_seen_have_the_set_fetched_every_thirty_seconds_at_most(
+    world: World, signer: Signer
+) -> None:
+    keys = world.keys()
+    keys.find(signer.kid)
+    for second in (0, 1, 29.5):
+        world.time = NOW + second
+        assert keys.find(f"unseen {second}") is None
+    assert world.fetches == 1
+
+    world.time = NOW + 30
+    assert keys.find("unseen") is None
+    assert world.fetches == 2
 
 
 @pytest.mark.parametrize("answer", ["nonsense", {}, {"keys": {}}, {"keys": None}, {"no": 1}])
@@ -460,6 +540,36 @@ def test_who_has_slept_for_long_looks_before_trusting_an_old_key(
     world.time += 3 * REFRESH_SECONDS
 
     assert keys.find(signer.kid) is None
+
+
+@pytest.mark.parametrize(
+    ("asked_at", "waits"),
+    [
+        ([2 * REFRESH_SECONDS], False),
+        ([2 * REFRESH_SECONDS + 1], True),
+        ([2 * REFRESH_SECONDS, 3 * REFRESH_SECONDS], False),
+        ([2 * REFRESH_SECONDS, 3 * REFRESH_SECONDS + 1], True),
+    ],
+)
+def test_only_who_has_slept_waits_for_a_key_that_is_known(
+    signer: Signer, asked_at: list[float], waits: bool
+) -> None:
+    """Where fetching was tried a moment ago and failed, waiting would teach nothing new."""
+    world, patience = World(signer), 0.2
+    keys = KeySet(world.fetch, world.clock, spawn=lambda work: spawn(work), patience=patience)
+    spawn: Callable[[Callable[[], None]], object] = lambda work: work()  # noqa: E731
+    keys.find(signer.kid)
+    world.published = None
+    for at in asked_at[:-1]:
+        world.time = NOW + at
+        keys.find(signer.kid)
+    world.time = NOW + asked_at[-1]
+    spawn = [].append  # which is never done
+    began = time.monotonic()
+
+    assert keys.find(signer.kid)
+
+    assert (time.monotonic() - began >= patience) == waits
 
 
 # -- with a real server ----------------------------------------------------------------------

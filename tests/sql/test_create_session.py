@@ -1,0 +1,260 @@
+"""create_session: what one user may start, and what a repeated request finds."""
+
+from collections.abc import Callable
+from uuid import UUID, uuid4
+
+import pytest
+from psycopg import errors
+from sql.rows import (
+    Database,
+    create,
+    make_garment,
+    make_key,
+    make_session,
+    make_submit,
+    make_user,
+    one,
+    photo_of,
+    values,
+)
+
+KEYS = "select key, fingerprint, session_id from idempotency_keys where user_id = %s order by key"
+
+
+def use_paid_call(db: Database, _: UUID) -> None:
+    """A call of anybody's that is paid for."""
+    make_submit(db)
+
+
+def wait(db: Database, _: UUID) -> None:
+    """A session of anybody's that waits."""
+    make_session(db, status="queued")
+
+
+def leave_unfinished(db: Database, user_id: UUID) -> None:
+    """A session of this user's that is under way."""
+    make_session(db, user_id, "processing")
+
+
+def try_on(db: Database, user_id: UUID) -> None:
+    """A try-on of this user's that was submitted today."""
+    make_submit(db, user_id)
+
+
+LIMITS = [
+    ("paid", "paid_cap", use_paid_call),
+    ("waiting", "busy", wait),
+    ("unfinished", "unfinished", leave_unfinished),
+    ("per_day", "quota", try_on),
+]
+"""The limits in the order in which they are checked: their result, and what uses one of them up."""
+
+
+def test_a_new_session_is_queued(db: Database) -> None:
+    user_id, garment_id = make_user(db), make_garment(db)
+    photo = photo_of(user_id)
+
+    result, session_id = create(db, user_id, garment_id=garment_id, photo=photo)
+
+    assert result == "created"
+    assert one(db, "select * from try_on_history") == (
+        session_id, user_id, garment_id, photo, None, "queued", None, None, one(db, "select now()")
+    )  # fmt: skip
+    assert values(db, KEYS, user_id) == []
+
+
+def test_the_key_and_the_fingerprint_of_a_new_session_are_kept(db: Database) -> None:
+    user_id = make_user(db)
+
+    _, session_id = create(db, user_id, key="k", fingerprint="what was asked")
+
+    assert values(db, KEYS, user_id) == [("k", "what was asked", session_id)]
+
+
+@pytest.mark.parametrize(("limit", "refusal", "use"), LIMITS)
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_a_limit_is_reached_exactly(
+    db: Database, limit: str, refusal: str, use: Callable[[Database, UUID], None], most: int
+) -> None:
+    user_id = make_user(db)
+
+    for _ in range(most - 1):
+        use(db, user_id)
+    with db.transaction(force_rollback=True):
+        assert create(db, user_id, **{limit: most})[0] == "created"  # type: ignore[arg-type]
+    for _ in range(2):
+        use(db, user_id)
+        assert create(db, user_id, **{limit: most}) == (refusal, None)  # type: ignore[arg-type]
+
+    assert create(db, user_id)[0] == "created"  # 0 switches each of them off
+
+
+@pytest.mark.parametrize(("limit", "refusal", "use"), LIMITS)
+def test_a_refusal_leaves_neither_a_row_nor_a_key(
+    db: Database, limit: str, refusal: str, use: Callable[[Database, UUID], None]
+) -> None:
+    user_id = make_user(db)
+    use(db, user_id)
+    before = values(db, "select id from try_on_history")
+
+    assert create(db, user_id, key="k", **{limit: 1}) == (refusal, None)  # type: ignore[arg-type]
+
+    assert values(db, "select id from try_on_history") == before
+    assert values(db, KEYS, user_id) == []
+
+
+def test_the_limits_are_checked_in_their_order(db: Database) -> None:
+    user_id = make_user(db)
+    limits = {}
+    for limit, _, use in LIMITS:
+        use(db, user_id)
+        limits[limit] = 1
+
+    for limit, refusal, _ in LIMITS:
+        assert create(db, user_id, **limits)[0] == refusal  # type: ignore[arg-type]
+        limits[limit] = 0
+
+
+def test_busy_counts_queued_sessions_only(db: Database) -> None:
+    for status in ("processing", "success", "failed"):
+        make_session(db, status=status)
+
+    assert create(db, make_user(db), waiting=1)[0] == "created"
+    assert create(db, make_user(db), waiting=1)[0] == "busy"
+
+
+@pytest.mark.parametrize("status", ["queued", "processing"])
+def test_unfinished_counts_this_users_unfinished_sessions_only(db: Database, status: str) -> None:
+    user_id = make_user(db)
+    make_session(db, user_id, "success")
+    make_session(db, user_id, "failed")
+    make_session(db, status=status)
+    with db.transaction(force_rollback=True):
+        assert create(db, user_id, unfinished=1)[0] == "created"
+
+    make_session(db, user_id, status)
+
+    assert create(db, user_id, unfinished=1)[0] == "unfinished"
+
+
+def test_the_quota_counts_what_this_user_tried_only(db: Database) -> None:
+    user_id = make_user(db)
+    make_submit(db)
+    make_session(db)
+
+    assert create(db, user_id, per_day=1)[0] == "created"
+    assert create(db, user_id, per_day=1)[0] == "quota"  # the one that waits will be submitted
+
+
+# -- keys ------------------------------------------------------------------------------------------
+
+
+def test_a_key_answers_with_the_session_that_it_started(db: Database) -> None:
+    user_id = make_user(db)
+    _, first = create(db, user_id, key="k", fingerprint="f")
+
+    assert create(db, user_id, key="k", fingerprint="f") == ("replay", first)
+    assert create(db, user_id, key="k", fingerprint="g") == ("mismatch", first)
+    assert values(db, "select id from try_on_history") == [first]
+    assert values(db, KEYS, user_id) == [("k", "f", first)]
+
+
+@pytest.mark.parametrize(("fingerprint", "result"), [("f", "replay"), ("g", "mismatch")])
+def test_a_key_answers_before_any_limit_and_outlives_its_session(
+    db: Database, fingerprint: str, result: str
+) -> None:
+    user_id = make_user(db)
+    _, first = create(db, user_id, key="k")
+    db.execute("delete from try_on_history")
+    for _, _, use in LIMITS:
+        use(db, user_id)
+
+    again = create(
+        db, user_id, key="k", fingerprint=fingerprint, unfinished=1, per_day=1, waiting=1, paid=1
+    )
+
+    assert again == (result, first)
+
+
+def test_a_key_is_one_users_and_another_key_another_session(db: Database) -> None:
+    user_id, other = make_user(db), make_user(db)
+    _, first = create(db, user_id, key="k", fingerprint="f")
+
+    assert create(db, other, key="k", fingerprint="g")[0] == "created"
+    assert create(db, user_id, key="l", fingerprint="g")[0] == "created"
+    assert create(db, user_id, key="k", fingerprint="f") == ("replay", first)
+    assert [create(db, user_id)[0] for _ in range(2)] == ["created", "created"]
+
+
+@pytest.mark.parametrize("age", ["0", "23 hours", "24 hours"])
+def test_a_key_is_kept_for_24_hours(db: Database, age: str) -> None:
+    user_id = make_user(db)
+    first = make_key(db, user_id, age=age)
+
+    assert create(db, user_id, key="k") == ("replay", first)
+
+
+def test_after_24_hours_a_key_starts_anew(db: Database) -> None:
+    user_id = make_user(db)
+    make_key(db, user_id, age="24 hours 1 microsecond")
+
+    result, session_id = create(db, user_id, key="k", fingerprint="new")
+
+    assert result == "created"
+    assert values(db, KEYS, user_id) == [("k", "new", session_id)]
+
+
+def test_only_the_key_that_was_sent_is_forgotten_when_it_is_old(db: Database) -> None:
+    user_id, other = make_user(db), make_user(db)
+    for owner, key in ((user_id, "k"), (user_id, "l"), (other, "k")):
+        make_key(db, owner, key, "25 hours")
+
+    create(db, user_id, key="k")
+
+    assert [key for key, _, _ in values(db, KEYS, user_id)] == ["k", "l"]
+    assert [key for key, _, _ in values(db, KEYS, other)] == ["k"]
+
+
+# -- what cannot be inserted -----------------------------------------------------------------------
+
+
+def test_an_unknown_garment_is_named(db: Database) -> None:
+    with pytest.raises(errors.ForeignKeyViolation) as caught, db.transaction():
+        create(db, make_user(db), garment_id=uuid4(), key="k")
+
+    assert caught.value.diag.constraint_name == "try_on_history_garment_id_fkey"
+    assert values(db, "select key from idempotency_keys") == []
+
+
+def test_an_unknown_user_is_named(db: Database) -> None:
+    with pytest.raises(errors.ForeignKeyViolation) as caught, db.transaction():
+        create(db, uuid4(), key="k")
+
+    assert caught.value.diag.constraint_name == "try_on_history_user_id_fkey"
+
+
+def test_a_photos_name_that_is_taken_is_named(db: Database) -> None:
+    user_id = make_user(db)
+    photo = photo_of(user_id)
+    create(db, user_id, photo=photo)
+
+    with pytest.raises(errors.UniqueViolation) as caught, db.transaction():
+        create(db, user_id, photo=photo, key="k")
+
+    assert caught.value.diag.constraint_name == "try_on_history_photo_key"
+    assert create(db, user_id, key="k")[0] == "created"
+
+
+# -- undo_session ----------------------------------------------------------------------------------
+
+
+def test_an_undone_session_is_gone_with_its_key_and_no_other_is(db: Database) -> None:
+    user_id = make_user(db)
+    _, kept = create(db, user_id, key="kept")
+    _, undone = create(db, user_id, key="undone")
+
+    db.execute("select undo_session(%s)", [undone])
+
+    assert values(db, "select id from try_on_history") == [kept]
+    assert values(db, KEYS, user_id) == [("kept", "f", kept)]
+    assert create(db, user_id, key="undone")[0] == "created"
