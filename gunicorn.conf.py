@@ -21,18 +21,20 @@ preload_app = False
 # Below Heroku's 30 s, after which it kills.
 graceful_timeout = 25
 timeout = 30
-# Longer than a proxy keeps an idle connection is not needed; longer than a poll's interval is.
-# It is also how long gunicorn's gevent worker waits for a request's head, however slowly that
-# comes; for a body vton/web/uploads.py says how long.
-keepalive = 15
+# Longer than a router keeps an idle connection, or it would send a request just when that is closed
+# here: Heroku's 90 s, AWS's 60. It is also how long gunicorn's gevent worker waits for a
+# request's head, however slowly that comes; for a body vton/web/uploads.py says how long.
+keepalive = 95
 # Heroku's router sets X-Forwarded-Proto and is the only one that can reach the process.
 forwarded_allow_ips = "*"
+# And no other header says what the scheme was: proxies send several, and where two of gunicorn's
+# defaults disagree it would refuse the request.
+secure_scheme_headers = {"X-FORWARDED-PROTO": "https"}
 # So that an overlong token or cursor reaches the service, and its answer has CORS headers.
 limit_request_field_size = 16_380
 limit_request_line = 8_190
-# gunicorn looks through all that has come of a head each time that some more comes: 100 headers of
-# 16 KB take half a second, in which nobody else is answered.
-limit_request_fields = 40
+# A browser, Cloudflare and Heroku's router together send 43; gunicorn_worker.py bounds them all.
+limit_request_fields = 100
 # gunicorn would let a request's header of that name move the application elsewhere.
 forwarder_headers = ""
 accesslog = None

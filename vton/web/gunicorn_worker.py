@@ -13,7 +13,10 @@ from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
 
+import gevent
 from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
+from gunicorn.http.message import Request
+from gunicorn.http.parser import RequestParser
 from gunicorn.http.unreader import SocketUnreader
 from gunicorn.util import write_nonblock
 from gunicorn.workers.ggevent import GeventWorker
@@ -23,12 +26,27 @@ from vton.errors import Problem
 from vton.web.headers import HEADERS
 from vton.web.uploads import PAUSE_SECONDS, READ_BYTES
 
-MAX_UNREAD_BYTES = 11 * 1024 * 1024
-"""So much of a body that was refused is read and thrown away."""
+MAX_HEAD_BYTES = 64 * 1024
+"""gunicorn looks through all that has come of a head each time that some more comes: 100 headers of
+16 KB would take it half a second, in which nobody else is answered."""
+MAX_UNREAD_BYTES = 64 * 1024 * 1024
+UNREAD_SECONDS = 20
+"""So much of a body that was refused is read and thrown away, and for so long."""
 
 # gunicorn takes up to a megabyte at once and then, for each piece that is read of it, moves the
 # rest three times: 13 ms of CPU for a photo of 3 MB.
 SocketUnreader.max_body_chunk = READ_BYTES
+
+
+class _ShortHead(Request):  # type: ignore[misc]  # gunicorn has no types
+    """A request whose whole head is bounded, and not only each line of it."""
+
+    def parse(self, unreader: Any) -> Any:
+        self.max_buffer_headers = MAX_HEAD_BYTES
+        return super().parse(unreader)
+
+
+RequestParser.mesg_class = _ShortHead
 
 logger = logging.getLogger(__name__)
 
@@ -44,17 +62,23 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
         """Answer one request of a connection after one of each other connection."""
         time.sleep(0)
-        super().handle_request(listener_name, req, sock, addr)
+        try:
+            super().handle_request(listener_name, req, sock, addr)
+        except StopIteration:  # the client or its proxy wants the connection closed
+            self._drain(req.body)
+            raise
         if not self._drain(req.body):
             raise StopIteration  # closes the connection
 
     def _drain(self, body: Any) -> bool:
         """Read what the application left of a body, within bounds; False if there is more.
 
-        A client that is cut off while it sends does not see why it was refused.
+        A connection that is closed with unread bytes is reset, and the client, which still sends,
+        does not see why it was refused.
         """
         left = MAX_UNREAD_BYTES
-        with self.timeout_ctx(), suppress(Exception):  # the answer has been sent
+        # The answer has been sent.
+        with gevent.Timeout(UNREAD_SECONDS, False), suppress(Exception):
             while left > 0:
                 data = body.read(READ_BYTES)
                 if not data:
