@@ -101,6 +101,7 @@ class Config(BaseModel):
     max_paid_per_day: Limit = 1000
     rate_limit: Limit = 60
     worker_concurrency: Annotated[Limit, Field(ge=1)] = 100
+    web_concurrency: Annotated[Limit, Field(ge=1)] = 1
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     demo_email: str = ""
     demo_password: Secret = ""

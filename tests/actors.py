@@ -16,9 +16,11 @@ from redis import Redis
 
 from config import Config
 from vton.adapters.redis.queue import SessionJobs
+from vton.imaging.slots import DecoderSlots, shared_folder
 from vton.wiring import Services
 
 ROOT = Path(__file__).parents[1]
+DECODERS = DecoderSlots(shared_folder(), 2)
 PATIENCE = 20.0
 """Seconds until something that should have happened did not."""
 

@@ -30,6 +30,7 @@ from vton.errors import Unavailable
 from vton.garments.service import Garments
 from vton.imaging.photos import PictureConverter
 from vton.imaging.sandbox import Sandbox
+from vton.imaging.slots import DecoderSlots, count_slots, memory_there_is, shared_folder
 from vton.tryon.ports.clock import Clock
 from vton.tryon.ports.database import Limits
 from vton.tryon.ports.provider import Provider
@@ -115,10 +116,14 @@ def _adapters(config: Config, redis: Redis) -> Adapters:
         jobs=SessionJobs(redis),
         status_cache=RedisStatusCache(cache, signed_urls),
         circuit_breaker=RedisCircuitBreaker(redis),
-        converter=PictureConverter(Sandbox()),
+        converter=PictureConverter(Sandbox(decoders=_decoders(config))),
         clock=SystemClock(),
         shutdown=threading.Event(),
     )
+
+
+def _decoders(config: Config) -> DecoderSlots:
+    return DecoderSlots(shared_folder(), count_slots(memory_there_is(), config.web_concurrency))
 
 
 def _tryons(config: Config, adapters: Adapters) -> TryOns:

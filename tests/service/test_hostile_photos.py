@@ -15,7 +15,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from actors import User, encoded, jpeg, objects_of, until
+from actors import DECODERS, User, encoded, jpeg, objects_of, until
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
@@ -29,7 +29,7 @@ from vton.imaging.photos import PictureConverter
 from vton.imaging.sandbox import WALL_SECONDS, Sandbox
 from vton.imaging.triage import is_ordinary_jpeg
 
-CONVERTER = PictureConverter(Sandbox())
+CONVERTER = PictureConverter(Sandbox(decoders=DECODERS))
 normalise_photo = CONVERTER.normalise_photo
 normalise_garment = CONVERTER.normalise_garment
 verify_result = CONVERTER.verify_result

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import pillow_heif
 import pytest
 import requests
-from actors import User, encoded, jpeg
+from actors import DECODERS, User, encoded, jpeg
 from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
@@ -22,7 +22,7 @@ from vton.imaging.convert import MAX_BYTES
 from vton.imaging.photos import PictureConverter
 from vton.imaging.sandbox import Sandbox
 
-CONVERTER = PictureConverter(Sandbox())
+CONVERTER = PictureConverter(Sandbox(decoders=DECODERS))
 normalise_photo = CONVERTER.normalise_photo
 normalise_garment = CONVERTER.normalise_garment
 verify_result = CONVERTER.verify_result

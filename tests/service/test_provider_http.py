@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import requests
+from actors import DECODERS
 from http_servers import Server, answer, certificate, dripping, refused, serving, within
 
 from vton.adapters.clock import SystemClock
@@ -55,7 +56,7 @@ def pixazo(base_url: str, *allowed: str) -> Pixazo:
     return Pixazo(
         settings=settings,
         pictures=NoPictures(),
-        converter=PictureConverter(Sandbox()),
+        converter=PictureConverter(Sandbox(decoders=DECODERS)),
         throttle=Throttle(1000, threading.Event(), SystemClock()),
         downloads=Downloads(["127.0.0.1"]),
         http=HttpClient(8),

@@ -121,9 +121,7 @@ def test_a_client_that_closes_sees_why_it_was_refused(
     }
     part = b'--b\r\nContent-Disposition: form-data; name="userImage"; filename="a"\r\n\r\n'
     for _ in range(3):
-        asked = urllib.request.Request(
-            f"{stack.web_url}/api/try-on", part + bytes(size), headers
-        )
+        asked = urllib.request.Request(f"{stack.web_url}/api/try-on", part + bytes(size), headers)
         with pytest.raises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(asked, timeout=60)
         assert refused.value.code == status

@@ -11,13 +11,13 @@ from vton.imaging.sandbox import CPU_SECONDS, MEMORY_BYTES, REFUSED
 
 def main(conversion: str) -> None:
     """Read a picture from standard input; write it converted, or a Problem's code."""
-    for limit, most in (
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_CPU, CPU_SECONDS),
-        (resource.RLIMIT_AS, MEMORY_BYTES),
+    for limit, soft, hard in (
+        (resource.RLIMIT_CORE, 0, 0),
+        (resource.RLIMIT_CPU, CPU_SECONDS, CPU_SECONDS + 1),  # SIGXCPU, and then SIGKILL
+        (resource.RLIMIT_AS, MEMORY_BYTES, MEMORY_BYTES),
     ):
         with suppress(ValueError, OSError):  # macOS refuses to limit the address space
-            resource.setrlimit(limit, (most, most))
+            resource.setrlimit(limit, (soft, hard))
     try:
         sys.stdout.buffer.write(CONVERSIONS[conversion](sys.stdin.buffer.read()))
     except Problem as problem:

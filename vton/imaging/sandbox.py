@@ -5,8 +5,10 @@ decoded by `python -m vton.imaging`, which may use so much time and memory, has 
 environment, and leaves this process free to answer meanwhile. That costs 70 ms of CPU.
 """
 
+import logging
 import math
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -17,6 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vton.errors import Problem, Unavailable
+from vton.imaging.slots import DecoderSlots
+
+logger = logging.getLogger(__name__)
 
 CPU_SECONDS = 5
 """Twice and more what the slowest 40-megapixel photo takes (1.3 s, measured)."""
@@ -31,7 +36,7 @@ REFUSED = 3
 
 
 def _new_slots() -> threading.BoundedSemaphore:
-    """More pictures decoded at once only take memory: a small dyno shows all its host's cores."""
+    """For pictures that are decoded in this process: more at once only take memory."""
     return threading.BoundedSemaphore(min(2, os.cpu_count() or 1))
 
 
@@ -44,6 +49,7 @@ def _new_places() -> threading.BoundedSemaphore:
 class Sandbox:
     """Who is decoding for this process, and who has to wait. Safe to share between threads."""
 
+    decoders: DecoderSlots
     now: Callable[[], float] = time.monotonic
     _slots: threading.BoundedSemaphore = field(default_factory=_new_slots)
     _places: threading.BoundedSemaphore = field(default_factory=_new_places)
@@ -52,7 +58,7 @@ class Sandbox:
 
     @contextmanager
     def slot(self) -> Iterator[None]:
-        """Wait until one more picture may be decoded, by whatever process."""
+        """Wait until one more picture may be decoded in this process."""
         with self._slots:
             yield
 
@@ -67,7 +73,10 @@ class Sandbox:
             child = self._run(conversion, data, owner)
         if child.returncode == REFUSED:
             raise Problem(child.stdout.decode())
-        if child.returncode != 0:  # killed for its time or memory, or crashed
+        if child.returncode < 0 and child.returncode != -signal.SIGXCPU:
+            logger.error("a decoder was killed by signal %d: is there memory?", -child.returncode)
+            raise Unavailable
+        if child.returncode != 0:  # its time was over, or it crashed
             self._refuse_for_a_while(owner)
             raise Problem("photo_unreadable")
         return child.stdout
@@ -90,22 +99,20 @@ class Sandbox:
     def _run(
         self, conversion: str, data: bytes, owner: str | None
     ) -> subprocess.CompletedProcess[bytes]:
-        if not self._slots.acquire(timeout=WALL_SECONDS):
-            raise Unavailable
         try:
-            return subprocess.run(  # noqa: S603  # `conversion` is ours
-                [sys.executable, "-m", "vton.imaging", conversion],
-                input=data,
-                capture_output=True,
-                timeout=WALL_SECONDS,
-                env=_environ(),
-                check=False,
-            )
+            with self.decoders.taken(WALL_SECONDS) as lock:
+                return subprocess.run(  # noqa: S603  # `conversion` is ours
+                    [sys.executable, "-m", "vton.imaging", conversion],
+                    input=data,
+                    capture_output=True,
+                    timeout=WALL_SECONDS,
+                    env=_environ(),
+                    pass_fds=(lock,),  # should this process die, the child still holds it
+                    check=False,
+                )
         except subprocess.TimeoutExpired:  # the machine is too busy: CPU_SECONDS are not used up
             self._refuse_for_a_while(owner)
             raise Unavailable from None
-        finally:
-            self._slots.release()
 
     def _refuse_for_a_while(self, owner: str | None) -> None:
         """Else a few accounts with such photos could keep all others' waiting, one by one."""
