@@ -38,6 +38,7 @@ PUBLIC = {
     ("GET", "/docs/<path:filename>"),
     ("GET", "/health/live"),
     ("GET", "/health/ready"),
+    ("GET", "/health/service"),
     ("GET", "/static/<path:filename>"),
 }
 

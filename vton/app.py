@@ -34,7 +34,7 @@ def create_app(config: Config, services: Services | None = None) -> Flask:
         tokens=services.tokens,
         tryons=services.tryons,
         garments=services.garments,
-        checks=services.checks,
+        health=services.health,
         rate=RequestRate(services.redis, config.rate_limit),
         demo=Demo(
             config.supabase_url,

@@ -183,7 +183,11 @@ class Problem(Exception):
 
 
 class Unavailable(Problem):
-    """Supabase or Redis is away: 503, and the client may try again in a few seconds."""
+    """Supabase or Redis is away: 503, and the client may try again in a few seconds.
 
-    def __init__(self) -> None:
+    `why` is for who runs the service.
+    """
+
+    def __init__(self, why: str = "it is away") -> None:
         super().__init__("unavailable", retry_after=5)
+        self.why = why

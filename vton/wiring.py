@@ -1,16 +1,16 @@
 """The only place that knows both sides: what the features need, and what provides it."""
 
 import threading
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import urlsplit
 
 from redis import Redis
-from redis.exceptions import RedisError
+from supabase import Client
 
 from config import Config
 from vton.adapters.clock import SystemClock
+from vton.adapters.health import DatabaseHealth, RedisHealth
 from vton.adapters.http.client import HttpClient
 from vton.adapters.http.download import Downloads, is_loopback
 from vton.adapters.pixazo.client import Pixazo, PixazoSettings
@@ -26,7 +26,6 @@ from vton.adapters.supabase.storage import Bucket
 from vton.adapters.supabase.submit_ledger import SubmitRows
 from vton.adapters.supabase.tables import ErasureRows, GarmentRows, SessionRows
 from vton.adapters.supabase.tokens import SupabaseTokens
-from vton.errors import Unavailable
 from vton.garments.service import Garments
 from vton.imaging.photos import PictureConverter
 from vton.imaging.sandbox import Sandbox
@@ -40,6 +39,7 @@ from vton.tryon.service import TryOns
 from vton.tryon.submitter import Submitter
 from vton.tryon.sweep import Sweep
 from vton.web.auth import Tokens
+from vton.web.health import Health, Parts
 
 WEB_REDIS_CONNECTIONS = 4
 WORKER_REDIS_CONNECTIONS = 10
@@ -57,7 +57,7 @@ class Services:
     sweep: Sweep
     garments: Garments
     redis: Redis
-    checks: Mapping[str, Callable[[], bool]]
+    health: Health
     shutdown: threading.Event
 
 
@@ -65,6 +65,7 @@ class Services:
 class Adapters:
     """The outside world, as one process reaches it."""
 
+    supabase: Client
     sessions: SessionRows
     ledger: SubmitRows
     erasures: ErasureRows
@@ -90,11 +91,7 @@ def connect(config: Config, redis_connections: int = WEB_REDIS_CONNECTIONS) -> S
         sweep=_sweep(config, adapters),
         garments=Garments(table=garment_rows, pictures=pictures, photos=adapters.converter),
         redis=redis,
-        checks={
-            "redis": lambda: _answers(redis.ping),
-            "supabase": lambda: _answers(lambda: garment_rows.list(None, 1, None)),
-            "storage": lambda: _answers(pictures.check),
-        },
+        health=_health(adapters, redis),
         shutdown=adapters.shutdown,
     )
 
@@ -108,6 +105,7 @@ def _adapters(config: Config, redis: Redis) -> Adapters:
     signed_urls = SignedUrlCache(cache, bucket_url)
     pictures = Bucket(supabase, config.storage_bucket, signed_urls)
     return Adapters(
+        supabase=supabase,
         sessions=SessionRows(supabase),
         ledger=SubmitRows(supabase),
         erasures=ErasureRows(supabase),
@@ -120,6 +118,18 @@ def _adapters(config: Config, redis: Redis) -> Adapters:
         clock=SystemClock(),
         shutdown=threading.Event(),
     )
+
+
+def _health(adapters: Adapters, redis: Redis) -> Health:
+    queue = RedisHealth(redis)
+    database = DatabaseHealth(adapters.supabase, adapters.sessions, adapters.clock.now)
+    ready = {
+        "redis": queue.check,
+        "database": database.check,
+        "storage": adapters.pictures.check,
+    }
+    served = {"worker": queue.check_worker, "queue": database.check_waiting}
+    return Health(ready=Parts(ready), service=Parts(ready | served))
 
 
 def _decoders(config: Config) -> DecoderSlots:
@@ -216,11 +226,3 @@ def _pixazo_settings(config: Config) -> PixazoSettings:
         send_urls=send_urls,
         allowed_hosts=frozenset(config.pixazo_allowed_hosts),
     )
-
-
-def _answers(ask: Callable[[], object]) -> bool:
-    try:
-        ask()
-    except (RedisError, Unavailable):
-        return False
-    return True

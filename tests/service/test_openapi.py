@@ -40,6 +40,7 @@ OPERATIONS = [
     ("GET", "/api/garments"),
     ("GET", "/health/live"),
     ("GET", "/health/ready"),
+    ("GET", "/health/service"),
 ]
 
 

@@ -34,8 +34,7 @@ class Bucket:
             try:
                 self.client.storage.get_bucket(self.name)
             except StorageApiError:
-                logger.error("there is no bucket %s: push the migrations", self.name)
-                raise Unavailable from None
+                raise Unavailable(f"there is no bucket {self.name}") from None
 
     def put(self, path: str, data: bytes, content_type: str, *, replace: bool) -> None:
         options = {"content-type": content_type, "upsert": "true" if replace else "false"}

@@ -136,6 +136,12 @@ class SessionRows:
                 )
             after = found[-1]["created_at"], found[-1]["id"]
 
+    def oldest_waiting(self) -> datetime | None:
+        """Return when the session was made that has waited longest, None where none waits."""
+        query = self._table().select("created_at").eq("status", Status.QUEUED)
+        found = rows(query.in_("status", _UNFINISHED).order("created_at").limit(1))
+        return datetime.fromisoformat(found[0]["created_at"]) if found else None
+
     def delete_ended(self, before: datetime, limit: int) -> int:
         old = (
             self._table()
