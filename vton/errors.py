@@ -120,7 +120,7 @@ CATALOGUE: Mapping[str, ErrorSpec] = {
         "Use a bright photo that shows one person from the front, from head to hips.",
     ),
     "garment_missing": ErrorSpec(
-        200, "The garment is no longer available.", "Pick another garment."
+        200, "The garment is not available.", "Pick another garment."
     ),
     "provider_failed": ErrorSpec(
         200, "The try-on did not work out.", "Try again, or use another photo.", retryable=True

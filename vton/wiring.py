@@ -106,10 +106,10 @@ def _adapters(config: Config, redis: Redis) -> Adapters:
     pictures = Bucket(supabase, config.storage_bucket, signed_urls)
     return Adapters(
         supabase=supabase,
-        sessions=SessionRows(supabase),
+        sessions=SessionRows(supabase, config.storage_bucket),
         ledger=SubmitRows(supabase),
         erasures=ErasureRows(supabase),
-        garment_rows=GarmentRows(supabase),
+        garment_rows=GarmentRows(supabase, config.storage_bucket),
         pictures=pictures,
         jobs=SessionJobs(redis),
         status_cache=RedisStatusCache(cache, signed_urls),

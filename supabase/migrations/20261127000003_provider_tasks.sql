@@ -3,7 +3,7 @@
 -- The claim of a session: the attempt that may be submitting now, and once that was accepted, its
 -- task. Whoever wants to submit and finds another's claim must not; a run that finds a task goes on
 -- with it and pays nothing.
-create table public.provider_tasks (
+create table if not exists public.provider_tasks (
   session_id uuid primary key references public.try_on_history (id) on delete cascade,
   attempt uuid not null,
   provider text,   -- who took the task

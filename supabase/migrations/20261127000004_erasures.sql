@@ -1,31 +1,36 @@
 -- Objects that must go, because their row went: by the API's delete, in cascade when an account is
 -- deleted, or when a session failed whose result may still come. Worked off by the service.
 
-create table public.erasures (
+create table if not exists public.erasures (
   id bigint generated always as identity primary key,
   session_id uuid not null,
   path text not null,
   created_at timestamptz not null default now(),
   erased_at timestamptz -- when it was removed for the first time; it is removed once more later
 );
-create index erasures_created_idx on public.erasures (created_at);
-create index erasures_new_idx on public.erasures (created_at) where erased_at is null;
+create index if not exists erasures_created_idx on public.erasures (created_at);
+create index if not exists erasures_new_idx on public.erasures (created_at) where erased_at is null;
 
-create function public.record_erasures() returns trigger
+create or replace function public.record_erasures() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
-  insert into public.erasures (session_id, path) values
-    (old.id, old.original_user_image_url),
+  insert into public.erasures (session_id, path)
+  select old.id, path from unnest(array[
+    old.original_user_image_url,
     -- Always named: a run that is under way may store it after its row is gone.
-    (old.id, 'try-on-results/' || old.user_id || '/' || old.id || '_result.png');
+    'try-on-results/' || old.user_id || '/' || old.id || '_result.png'
+  ]) path
+  -- Rows from before this service may have a picture elsewhere, or none.
+  where starts_with(path, 'user-uploads/' || old.user_id || '/')
+     or starts_with(path, 'try-on-results/' || old.user_id || '/');
   return null;
 end $$;
-create trigger try_on_history_erasures after delete on public.try_on_history
+create or replace trigger try_on_history_erasures after delete on public.try_on_history
   for each row execute function public.record_erasures();
 
 -- A session that was submitted and then failed may still have its result stored by a run that was
 -- slower than the failure.
-create function public.record_failed_result() returns trigger
+create or replace function public.record_failed_result() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
   insert into public.erasures (session_id, path)
@@ -33,7 +38,7 @@ begin
   from public.provider_tasks t where t.session_id = new.id;
   return null;
 end $$;
-create trigger try_on_history_failed_result after update of status on public.try_on_history
+create or replace trigger try_on_history_failed_result after update of status on public.try_on_history
   for each row when (new.status = 'failed')
   execute function public.record_failed_result();
 

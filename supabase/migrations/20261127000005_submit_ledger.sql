@@ -2,7 +2,7 @@
 
 -- No foreign keys and no photo data: the ledger outlives every delete, and every cap and quota is
 -- counted from it.
-create table public.submits (
+create table if not exists public.submits (
   attempt uuid primary key,        -- made up by the run that submits
   session_id uuid not null,
   user_id uuid not null,
@@ -16,19 +16,19 @@ create table public.submits (
   constraint submits_task_if_accepted check ((outcome = 'accepted') = (task_id is not null)),
   constraint submits_provider_has_task check ((provider is null) = (task_id is null))
 );
-create index submits_session_idx on public.submits (session_id);
-create index submits_user_idx on public.submits (user_id, at);
+create index if not exists submits_session_idx on public.submits (session_id);
+create index if not exists submits_user_idx on public.submits (user_id, at);
 -- What counts against the day's cap: everything but what was provably not accepted.
-create index submits_paid_idx on public.submits (at) where outcome <> 'not_accepted';
+create index if not exists submits_paid_idx on public.submits (at) where outcome <> 'not_accepted';
 -- Submits without an outcome; the ledger only grows.
-create index submits_open_idx on public.submits (at) where outcome = 'open';
+create index if not exists submits_open_idx on public.submits (at) where outcome = 'open';
 
 alter table public.submits enable row level security;
 revoke all on public.submits from anon, authenticated;
 grant all on public.submits to service_role;
 
 -- How many submits of today (UTC) may have been charged.
-create function public.paid_today() returns bigint
+create or replace function public.paid_today() returns bigint
 language sql stable set search_path = '' as $$
   select count(*) from public.submits
   where outcome <> 'not_accepted'
@@ -41,7 +41,7 @@ $$;
 --   task      it was submitted and accepted: there is a task
 --   capped    the day's paid calls are used up
 --   ended     the session is not processing any more, or gone
-create function public.claim_submit(p_session_id uuid, p_attempt uuid, p_paid_cap bigint)
+create or replace function public.claim_submit(p_session_id uuid, p_attempt uuid, p_paid_cap bigint)
 returns table (result text, age double precision)
 language plpgsql set search_path = '' as $$
 declare
@@ -75,7 +75,7 @@ end $$;
 
 -- Record what became of an attempt. An accepted one gives its session the task, unless it has
 -- one; one that was not accepted gives its claim up. May be repeated.
-create function public.record_outcome(
+create or replace function public.record_outcome(
   p_attempt uuid, p_outcome text,
   p_provider text default null, p_task_id text default null, p_status_url text default null
 ) returns void
@@ -100,7 +100,7 @@ end $$;
 
 -- A task failed in a way that its provider documents as not charged. True if the session may be, or
 -- has been, submitted once more for it: once for a session. May be repeated, and asked by two runs.
-create function public.allow_one_resubmit(p_session_id uuid, p_task_id text) returns boolean
+create or replace function public.allow_one_resubmit(p_session_id uuid, p_task_id text) returns boolean
 language plpgsql set search_path = '' as $$
 begin
   update public.submits set charged = false

@@ -2,7 +2,7 @@
 
 -- The keys that clients sent with a new try-on, for a day. No foreign key to the session: a key
 -- outlives its deletion, so that a late repetition starts and pays nothing.
-create table public.idempotency_keys (
+create table if not exists public.idempotency_keys (
   user_id uuid not null references auth.users (id) on delete cascade,
   key text not null check (length(key) between 1 and 200),
   fingerprint text not null,
@@ -10,8 +10,8 @@ create table public.idempotency_keys (
   created_at timestamptz not null default now(),
   primary key (user_id, key)
 );
-create index idempotency_keys_session_idx on public.idempotency_keys (session_id);
-create index idempotency_keys_created_idx on public.idempotency_keys (created_at);
+create index if not exists idempotency_keys_session_idx on public.idempotency_keys (session_id);
+create index if not exists idempotency_keys_created_idx on public.idempotency_keys (created_at);
 
 alter table public.idempotency_keys enable row level security;
 revoke all on public.idempotency_keys from anon, authenticated;
@@ -19,7 +19,7 @@ grant all on public.idempotency_keys to service_role;
 
 -- How many of today's try-ons (UTC) of a user count: those that were submitted, deleted or not, and
 -- those that will be.
-create function public.tried_today(p_user_id uuid) returns bigint
+create or replace function public.tried_today(p_user_id uuid) returns bigint
 language sql stable set search_path = '' as $$
   select
     (select count(distinct session_id) from public.submits
@@ -42,7 +42,7 @@ $$;
 --   paid_cap  the day's paid calls are used up
 -- Raises foreign_key_violation or unique_violation, naming the constraint, for an unknown garment
 -- or user, or a photo's name that is taken.
-create function public.create_session(
+create or replace function public.create_session(
   p_id uuid, p_user_id uuid, p_garment_id uuid, p_photo text,
   p_idempotency_key text, p_fingerprint text,
   p_max_unfinished bigint, p_max_per_day bigint, p_max_waiting bigint, p_paid_cap bigint
@@ -85,6 +85,9 @@ begin
     return query select 'quota'::text, null::uuid;
     return;
   end if;
+  if exists (select from public.try_on_history h where h.original_user_image_url = p_photo) then
+    raise unique_violation using message = 'there is a session with this photo';
+  end if;
   insert into public.try_on_history (id, user_id, garment_id, original_user_image_url)
   values (p_id, p_user_id, p_garment_id, p_photo);
   if p_idempotency_key is not null then
@@ -95,7 +98,7 @@ begin
 end $$;
 
 -- Take back a session that was begun and could not be taken: its row and its key.
-create function public.undo_session(p_id uuid) returns void
+create or replace function public.undo_session(p_id uuid) returns void
 language sql set search_path = '' as $$
   delete from public.idempotency_keys where session_id = p_id;
   delete from public.try_on_history where id = p_id;

@@ -45,13 +45,14 @@ class Garment:
 class Session:
     """One try-on. `photo` and `result` are object paths in the bucket.
 
-    `task` is there only for the run that has claimed the session.
+    `task` is there only for the run that has claimed the session. A row from before this service
+    may have no photo, or a URL elsewhere in place of a path.
     """
 
     id: str
     user_id: str
     garment_id: str | None
-    photo: str
+    photo: str | None
     result: str | None
     status: Status
     error_message: str | None
@@ -102,6 +103,17 @@ class SessionState:
             return None
         spec = CATALOGUE.get(self.error_code, CATALOGUE["provider_failed"])
         return Failure(self.error_code, spec.hint, spec.retryable)
+
+
+def own_pictures(session: Session) -> list[str]:
+    """Return what a session's row names and its user may be shown.
+
+    Rows from before this service may name whatever was written there: of the bucket, only what lies
+    under the user's own id is ever signed or removed.
+    """
+    folders = f"user-uploads/{session.user_id}/", f"try-on-results/{session.user_id}/"
+    named = [path for path in (session.photo, session.result) if path]
+    return [path for path in named if path.startswith((*folders, "https://"))]
 
 
 def failed(code: str) -> SessionState:

@@ -15,7 +15,15 @@ from datetime import datetime, timedelta
 from uuid import uuid4
 
 from vton.errors import Problem, Unavailable
-from vton.tryon.model import Garment, Session, SessionState, Status, photo_path, result_path
+from vton.tryon.model import (
+    Garment,
+    Session,
+    SessionState,
+    Status,
+    own_pictures,
+    photo_path,
+    result_path,
+)
 from vton.tryon.ports.clock import Clock
 from vton.tryon.ports.database import (
     Admission,
@@ -184,7 +192,7 @@ class TryOns:
             with suppress(Unavailable):  # a run that is not told finds no row in the end
                 self.jobs.cancel(session_id)
         try:
-            self.pictures.remove([session.photo, session.result_path])
+            self.pictures.remove({*own_pictures(session), session.result_path})
         except Unavailable:
             logger.warning("session=%s pictures stay for the sweep", session_id)
 
@@ -287,5 +295,5 @@ class TryOns:
 
 def _pictures_of(session: Session) -> list[str]:
     """The object paths and URLs of all pictures that an entry of the history shows."""
-    garment = session.garment.picture if session.garment else None
-    return [path for path in (session.photo, session.result, garment) if path]
+    garment = [session.garment.picture] if session.garment else []
+    return own_pictures(session) + garment

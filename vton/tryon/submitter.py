@@ -102,14 +102,16 @@ class Submitter:
         """Return the session's pictures as the provider takes them; the photo may be late."""
         if session.garment is None:
             raise PermanentError("garment_missing", "the garment was removed from the shop")
-        garment = session.garment.picture
+        photo, garment = session.photo or "", session.garment.picture
         while True:
             try:
                 return self.retries.with_backoff(
-                    session, lambda: self.provider.prepare(session.photo, garment)
+                    session, lambda: self.provider.prepare(photo, garment)
                 )
             except PictureMissing as missing:
-                if self.retries.age(session) > NEW_SECONDS or str(missing) != session.photo:
+                if str(missing) != photo:
+                    raise PermanentError("garment_missing", f"no object {missing}") from None
+                if self.retries.age(session) > NEW_SECONDS:
                     raise PermanentError("interrupted", f"no object {missing}") from None
                 self.retries.sleep_unless_cancelled(session, AWAY_SECONDS)
 

@@ -4,9 +4,11 @@ The service key bypasses Row Level Security, so every query made for a user filt
 user itself, and every write of a run is conditional on the session being unfinished.
 """
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import unquote
 
 from postgrest import APIError
 from supabase import Client
@@ -47,8 +49,9 @@ _FOREIGN_KEY_VIOLATION = "23503"
 class SessionRows:
     """Implements `vton.tryon.ports.database.Sessions`."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, bucket: str) -> None:
         self._client = client
+        self._bucket = bucket
 
     def _table(self) -> Any:
         return self._client.table("try_on_history")
@@ -81,21 +84,23 @@ class SessionRows:
 
     def find(self, session_id: str, user_id: str) -> Session | None:
         query = self._table().select(_SESSION).eq("id", session_id).eq("user_id", user_id)
-        return _first(rows(query))
+        return self._first(rows(query))
 
     def history(
         self, user_id: str, limit: int, before: tuple[datetime, str] | None
     ) -> list[Session]:
         query = self._table().select(_SESSION).eq("user_id", user_id).in_("status", _ENDED)
-        return [_session(row) for row in rows(newest_first(query, before).limit(limit))]
+        return [
+            _session(row, self._bucket) for row in rows(newest_first(query, before).limit(limit))
+        ]
 
     def delete(self, session_id: str, user_id: str) -> Session | None:
         query = self._table().delete().eq("id", session_id).eq("user_id", user_id)
-        return _first(rows(query))
+        return self._first(rows(query))
 
     def claim(self, session_id: str) -> Session | None:
         query = self._unfinished_of(session_id, {"status": Status.PROCESSING})
-        return _first(rows(query.select(_CLAIMED_SESSION)))
+        return self._first(rows(query.select(_CLAIMED_SESSION)))
 
     def succeed(self, session_id: str, result: str) -> bool:
         return self._update(session_id, {"status": Status.SUCCESS, "result_image_url": result})
@@ -156,6 +161,9 @@ class SessionRows:
             rows(self._table().delete().in_("id", some))
         return len(ids)
 
+    def _first(self, found: list[Row]) -> Session | None:
+        return _session(found[0], self._bucket) if found else None
+
     def _update(self, session_id: str, change: Mapping[str, object]) -> bool:
         """Change an unfinished session; False if there is none of that id."""
         return bool(rows(self._unfinished_of(session_id, change)))
@@ -190,8 +198,9 @@ class ErasureRows:
 class GarmentRows:
     """Implements `vton.garments.ports.GarmentTable`."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, bucket: str) -> None:
         self._client = client
+        self._bucket = bucket
 
     def list(
         self, category: str | None, limit: int | None, before: tuple[datetime, str] | None
@@ -203,7 +212,7 @@ class GarmentRows:
             if category is not None:
                 query = query.eq("category", category)
             found = rows(newest_first(query, before).limit(page))
-            garments += [_garment(row) for row in found]
+            garments += [_garment(row, self._bucket) for row in found]
             if not found:
                 break
             before = garments[-1].created_at, garments[-1].id
@@ -211,11 +220,23 @@ class GarmentRows:
 
     def save(self, name: str, brand: str | None, category: str | None, picture: str) -> None:
         row = {"name": name, "brand": brand, "category": category, "image_url": picture}
-        rows(self._client.table("garments").upsert(row, on_conflict="image_url"))
+        garments = self._client.table("garments")
+        if not rows(garments.update(row).eq("image_url", picture)):
+            rows(garments.insert(row))
 
 
-def _first(found: list[Row]) -> Session | None:
-    return _session(found[0]) if found else None
+def object_path(url: str, bucket: str) -> str:
+    """Return the path in a URL of the bucket, as people copy it from the dashboard.
+
+    It may be of any host (a local Supabase's, one inside Docker), public, signed or neither. Any
+    other text is returned as it is.
+    """
+    found = re.match(
+        r"https?://.*?/storage/v1/(?:object|render/image)/(?:public/|sign/|authenticated/)?"
+        rf"{re.escape(bucket)}/([^?#]+)",
+        url,
+    )
+    return unquote(found[1]) if found else url
 
 
 def _refusal(error: APIError) -> Exception:
@@ -230,7 +251,7 @@ def _refusal(error: APIError) -> Exception:
     return error
 
 
-def _session(row: Row) -> Session:
+def _session(row: Row, bucket: str) -> Session:
     garment, task = row.get("garment"), row.get("task")
     return Session(
         id=row["id"],
@@ -242,7 +263,7 @@ def _session(row: Row) -> Session:
         error_message=row["error_message"],
         error_code=row["error_code"],
         created_at=datetime.fromisoformat(row["created_at"]),
-        garment=_session_garment(garment) if garment else None,
+        garment=_session_garment(garment, bucket) if garment else None,
         task=_task(task) if task else None,
     )
 
@@ -254,16 +275,17 @@ def _task(row: Row) -> ProviderTask | None:
     return ProviderTask(row["provider"], row["task_id"], row["status_url"])
 
 
-def _session_garment(row: Row) -> Garment:
-    return Garment(row["id"], row["name"], row["brand"], row["category"], row["image_url"])
+def _session_garment(row: Row, bucket: str) -> Garment:
+    picture = object_path(row["image_url"], bucket)
+    return Garment(row["id"], row["name"], row["brand"], row["category"], picture)
 
 
-def _garment(row: Row) -> ShopGarment:
+def _garment(row: Row, bucket: str) -> ShopGarment:
     return ShopGarment(
         id=row["id"],
         name=row["name"],
         brand=row["brand"],
         category=row["category"],
-        picture=row["image_url"],
+        picture=object_path(row["image_url"], bucket),
         created_at=datetime.fromisoformat(row["created_at"]),
     )
