@@ -305,6 +305,9 @@ class FakePictures:
         self.objects[path] = data
         self.content_types[path] = content_type
 
+    def check(self) -> None:
+        pass
+
     def get(self, path: str) -> bytes:
         if path not in self.objects:
             raise PictureMissing(path)

@@ -14,6 +14,8 @@ from vton.web.paging import next_cursor
 
 bp = Blueprint("garments", __name__, url_prefix="/api/garments")
 
+PAGE = 1000
+"""How many garments are listed at once where no `limit` is given: all of most shops'."""
 CACHE_SECONDS = 300
 """Well under the half hour that a picture's URL is good for at least."""
 IF_NONE_MATCH = {
@@ -33,12 +35,14 @@ ETAG = {"ETag": header("Send it as `If-None-Match` next time.", required=True)}
 @bp.alt_response(304, description="Nothing has changed.", headers=ETAG, success=True)
 @bp.doc(operationId="listGarments", responses=refusals(*FOR_ALL, "invalid_fields"))
 def list_garments(query: dict[str, Any]) -> tuple[Answer, dict[str, str]]:
-    """List the garments, newest first; all of them unless `limit` is given."""
+    """List the garments, newest first; up to a thousand of them unless `limit` is given."""
     garments = cast(Garments, current_app.extensions["garments"])
-    limit = query["limit"]
-    wanted = None if limit is None else limit + 1
-    found = garments.list(query["category"], wanted, query["cursor"])
-    page, more = found[:limit], limit is not None and len(found) > limit
+    limit = query["limit"] or PAGE
+    found = garments.list(query["category"], limit + 1, query["cursor"])
+    page, more = found[:limit], len(found) > limit
     cursor = next_cursor(page[-1].created_at, page[-1].id) if more else None
-    headers = {"Cache-Control": f"public, max-age={CACHE_SECONDS}"}
-    return answer_page(garments.with_urls(page), cursor), headers
+    listed = garments.with_urls(page)
+    # A catalogue whose pictures are away is not for everybody to keep.
+    pictured = not listed or any(one.image_url for one in listed)
+    headers = {"Cache-Control": f"public, max-age={CACHE_SECONDS}"} if pictured else {}
+    return answer_page(listed, cursor), headers

@@ -1,6 +1,7 @@
 """The rules of garments; they know no framework."""
 
 import csv
+import hashlib
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -32,12 +33,16 @@ class Entry:
 
     @property
     def picture_path(self) -> str:
-        """The object's path: the file's name in ASCII, since object keys are ASCII only."""
-        plain = unicodedata.normalize("NFKD", self.file.stem).encode("ascii", "ignore").decode()
-        slug = re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")
-        if not slug:
-            raise ImportFailed(f"{self.file.name}: the file's name needs a latin letter or digit")
-        return f"garments/{slug}.png"
+        """The object's path: the file's name in ASCII, since object keys are ASCII only.
+
+        What is lost of a name in another script stands behind it, as a few hexadecimal digits.
+        """
+        stem = unicodedata.normalize("NFC", self.file.stem)
+        plain = unicodedata.normalize("NFKD", stem.replace("ß", "ss"))
+        words = re.findall(r"[a-z0-9]+", plain.encode("ascii", "ignore").decode().lower())
+        if not words or any(letter.isalnum() and not letter.isascii() for letter in plain):
+            words.append(hashlib.sha256(stem.encode()).hexdigest()[:10])
+        return f"garments/{'-'.join(words)}.png"
 
 
 @dataclass(frozen=True, slots=True)

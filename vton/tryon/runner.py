@@ -23,7 +23,7 @@ from vton.tryon.ports.provider import (
     TaskNotFound,
 )
 from vton.tryon.ports.queue import StatusCache, TypicalDurations
-from vton.tryon.ports.storage import Pictures
+from vton.tryon.ports.storage import PictureRefused, Pictures
 from vton.tryon.retries import CANCEL_CHECK_SECONDS, Cancelled, Interrupted, Retries, backoffs
 from vton.tryon.submitter import Report, Submitter
 
@@ -186,9 +186,12 @@ class SessionRunner:
         is its own, too. It goes only if the session failed or its row is gone.
         """
         path, until_available = session.result_path, self.retries.until_available
-        self.retries.with_backoff(
-            session, lambda: self.pictures.put(path, picture, "image/png", replace=True)
-        )
+        try:
+            self.retries.with_backoff(
+                session, lambda: self.pictures.put(path, picture, "image/png", replace=True)
+            )
+        except PictureRefused as refusal:
+            raise PermanentError("result_unusable", f"the storage: {refusal}") from None
         if until_available(lambda: self.sessions.succeed(session.id, path)):
             self._publish(session, SessionState(Status.SUCCESS))
             logger.info("session=%s success", session.id)

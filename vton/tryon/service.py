@@ -35,7 +35,7 @@ from vton.tryon.ports.database import (
 )
 from vton.tryon.ports.photos import PhotoNormaliser
 from vton.tryon.ports.queue import CircuitBreaker, Jobs, StatusCache, TypicalDurations
-from vton.tryon.ports.storage import NameTaken, Pictures, SignedUrl
+from vton.tryon.ports.storage import NameTaken, PictureRefused, Pictures, SignedUrl
 
 logger = logging.getLogger(__name__)
 
@@ -213,6 +213,9 @@ class TryOns:
         try:
             self.pictures.put(new.photo, jpeg, "image/jpeg", replace=False)
             self.jobs.enqueue(new.user_id, new.id)
+        except PictureRefused:
+            self._undo(new, [])
+            raise Unavailable from None
         except Exception:
             self._undo(new, [new.photo])
             raise

@@ -120,6 +120,7 @@ class Sweep:
         due = self.erasures.due(self.clock.now() - grace, ERASE_LIMIT)
         if not due:
             return
+        self.pictures.check()  # removing from a bucket that is not there is answered well
         self.pictures.remove([erasure.path for erasure in due])
         self.erasures.mark_erased([erasure.id for erasure in due if not erasure.final])
         self.erasures.forget([erasure.id for erasure in due if erasure.final])

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 
 import httpx
 from postgrest import APIError
-from storage3.exceptions import StorageApiError
 from supabase import Client, ClientOptions, create_client
 
 from vton.errors import Problem, Unavailable
@@ -67,11 +66,6 @@ def unavailable_when_away() -> Iterator[None]:
         if _about_the_statement(error.code or ""):
             raise
         logger.warning("Supabase is away: code=%s", error.code)
-        raise Unavailable from None
-    except StorageApiError as error:
-        if str(error.status) in ("400", "404", "409", "413"):
-            raise
-        logger.warning("Supabase storage is away: status=%s", error.status)
         raise Unavailable from None
 
 

@@ -62,8 +62,8 @@ def one_row(client: Client, function: str, arguments: Mapping[str, object]) -> R
     return found[0]
 
 
-def batches(ids: Collection[T]) -> Iterator[list[T]]:
-    """Return the ids in lists short enough for a URL."""
-    everything = list(ids)
-    for start in range(0, len(everything), IDS_IN_A_URL):
-        yield everything[start : start + IDS_IN_A_URL]
+def batches(items: Collection[T], size: int = IDS_IN_A_URL) -> Iterator[list[T]]:
+    """Return the items in lists of at most `size`, by default short enough for a URL."""
+    everything = list(items)
+    for start in range(0, len(everything), size):
+        yield everything[start : start + size]

@@ -1,7 +1,8 @@
 """The private bucket: photos, results and garments, and the URLs that open them for a while."""
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -11,10 +12,14 @@ from supabase import Client
 
 from vton.adapters.redis.signed_urls import SIGNED_SECONDS, SignedUrlCache
 from vton.adapters.supabase.client import unavailable_when_away
+from vton.adapters.supabase.rows import batches
 from vton.errors import Unavailable
-from vton.tryon.ports.storage import NameTaken, PictureMissing, SignedUrl
+from vton.tryon.ports.storage import NameTaken, PictureMissing, PictureRefused, SignedUrl
 
 logger = logging.getLogger(__name__)
+
+PATHS_IN_A_CALL = 500
+"""The storage signs and removes 1000 at most."""
 
 
 @dataclass(frozen=True)
@@ -30,38 +35,25 @@ class Bucket:
 
     def check(self) -> None:
         """Raise Unavailable if the bucket is not there."""
-        with unavailable_when_away():
-            try:
-                self.client.storage.get_bucket(self.name)
-            except StorageApiError:
-                raise Unavailable(f"there is no bucket {self.name}") from None
+        with _answered():
+            self.client.storage.get_bucket(self.name)
 
     def put(self, path: str, data: bytes, content_type: str, *, replace: bool) -> None:
         options = {"content-type": content_type, "upsert": "true" if replace else "false"}
-        with unavailable_when_away():
-            try:
-                self._bucket().upload(path, data, options)
-            except StorageApiError as error:
-                if str(error.status) == "409":
-                    raise NameTaken(path) from None
-                logger.error("the storage refuses %s: %s", path.split("/")[0], error.code)
-                raise Unavailable from None
+        with _answered(path):
+            self._bucket().upload(path, data, options)
 
     def get(self, path: str) -> bytes:
-        with unavailable_when_away():
-            try:
-                return cast(bytes, self._bucket().download(path))
-            except StorageApiError as error:
-                if str(error.status) in ("404", "400"):
-                    raise PictureMissing(path) from None
-                raise
+        with _answered(path):
+            return cast(bytes, self._bucket().download(path))
 
     def remove(self, paths: Collection[str]) -> None:
         if not paths:
             return
         self.signed_urls.forget(paths)
-        with unavailable_when_away():
-            self._bucket().remove(list(paths))
+        for some in batches(paths, PATHS_IN_A_CALL):
+            with _answered():
+                self._bucket().remove(some)
 
     def sign(self, paths: Collection[str]) -> Mapping[str, SignedUrl]:
         elsewhere = {path for path in paths if path.startswith("https://")}
@@ -74,10 +66,12 @@ class Bucket:
         return signed | {url: SignedUrl(url, never) for url in elsewhere}
 
     def _sign(self, paths: list[str]) -> dict[str, SignedUrl]:
-        """Sign in one call; an object that is not there has no URL."""
+        """Sign in as few calls as the storage allows; an object that is not there has no URL."""
         expires_at = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=SIGNED_SECONDS)
-        with unavailable_when_away():
-            answers = self._bucket().create_signed_urls(paths, SIGNED_SECONDS)
+        answers: list[Any] = []
+        for some in batches(paths, PATHS_IN_A_CALL):
+            with _answered():
+                answers += self._bucket().create_signed_urls(some, SIGNED_SECONDS)
         signed = {
             answer["path"]: SignedUrl(answer["signedURL"], expires_at)
             for answer in answers
@@ -85,3 +79,36 @@ class Bucket:
         }
         self.signed_urls.remember(signed)
         return signed
+
+
+@contextmanager
+def _answered(path: str = "") -> Iterator[None]:
+    """Turn what the storage refuses into what it means.
+
+    Its status is often 400, with what it means in the body
+    (https://supabase.com/docs/guides/storage/debugging/error-codes).
+    """
+    with unavailable_when_away():
+        try:
+            yield
+        except StorageApiError as error:
+            raise _refusal(error, path) from None
+
+
+def _refusal(error: StorageApiError, path: str) -> Exception:
+    status, text = str(error.status), f"{error.code} {error.message}".lower()
+    if "bucket not found" in text or "nosuchbucket" in text:
+        logger.error("there is no bucket: push the migrations, or set STORAGE_BUCKET")
+        return Unavailable("there is no bucket")
+    if status in ("401", "403") or any(word in text for word in ("jwt", "jws", "signature")):
+        logger.error("ALARM Supabase storage refuses SUPABASE_SERVICE_ROLE_KEY: %s", error.code)
+        return Unavailable("the storage refuses the service key")
+    if status == "409":
+        return NameTaken(path)
+    if status in ("413", "415") or "invalidkey" in text or "mime" in text:
+        logger.error("the storage refuses %s: %s", path.split("/")[0], error.code)
+        return PictureRefused(f"{status} {error.code}")
+    if status == "404" and path:
+        return PictureMissing(path)
+    logger.warning("Supabase storage is away: status=%s code=%s", status, error.code)
+    return Unavailable("the storage is away")

@@ -18,7 +18,15 @@ class Pictures(Protocol):
     """The bucket. Every method raises Unavailable when the storage is away."""
 
     def put(self, path: str, data: bytes, content_type: str, *, replace: bool) -> None:
-        """Store an object. Raises NameTaken if it is there and must not be replaced."""
+        """Store an object.
+
+        Raises NameTaken if it is there and must not be replaced, and PictureRefused where it will
+        never be taken.
+        """
+        ...
+
+    def check(self) -> None:
+        """Raise Unavailable where there is no such bucket; removing from it would answer well."""
         ...
 
     def get(self, path: str) -> bytes:
@@ -36,6 +44,10 @@ class Pictures(Protocol):
 
 class NameTaken(Exception):
     """An object of that name is there already."""
+
+
+class PictureRefused(Exception):
+    """The storage does not take an object: it is too large, say, or of a type it does not know."""
 
 
 class PictureMissing(Exception):
