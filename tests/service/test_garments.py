@@ -104,7 +104,7 @@ def test_importing_again_changes_what_changed_and_adds_nothing(
     rows = database.execute(
         "select name, brand, category, image_url from garments where image_url like '%gro%e-5%'"
     ).fetchall()
-    assert rows == [("Navy jacket", "Nord", "coats", "garments/blaue-jacke-groe-5.png")]
+    assert rows == [("Navy jacket", "Nord", "coats", "garments/blaue-jacke-grosse-5.png")]
     database.execute("delete from garments where name = 'Navy jacket'")
 
 

@@ -11,10 +11,11 @@ import math
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import uuid4
 
 from vton.errors import Problem, Unavailable
+from vton.tryon.admission import refusal
 from vton.tryon.model import (
     Garment,
     Session,
@@ -235,7 +236,7 @@ class TryOns:
             return None
         if admission is Admission.REPLAY:
             return session_id
-        raise self._not_admitted(admission)
+        raise refusal(admission, self.clock.now())
 
     def _replay(self, user_id: str, session_id: str) -> Started:
         """Give the same answer once more, unless the first request is still being worked on."""
@@ -259,25 +260,7 @@ class TryOns:
             with suppress(Unavailable):
                 self.jobs.cancel(new.id)
 
-    def _not_admitted(self, admission: Admission) -> Problem:
-        """Return what a client is told that may not start a session now."""
-        if admission is Admission.UNFINISHED:
-            return Problem("too_many_unfinished", retry_after=5, policy="unfinished")
-        if admission is Admission.QUOTA:
-            return Problem("daily_quota", retry_after=self._until_midnight(), policy="daily")
-        if admission is Admission.PAID_CAP:
-            return Problem("paid_cap_reached", retry_after=self._until_midnight())
-        if admission is Admission.BUSY:
-            return Problem("busy", retry_after=10)
-        return Problem("idempotency_mismatch")
-
     # -- time ----------------------------------------------------------------------------
-
-    def _until_midnight(self) -> int:
-        """Return the seconds until the next day begins in UTC, when the counts begin anew."""
-        now = self.clock.now()
-        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
-        return int((midnight - now).total_seconds()) + 1
 
     def _eta(self, state: SessionState, typical: TypicalDurations | None) -> int | None:
         """Return the seconds until the picture is there, if this try-on is like the last ones.
