@@ -180,7 +180,7 @@ def test_a_garments_picture_that_is_missing_is_not_waited_for(world: World) -> N
 
     world.runner.run(session_id)
 
-    assert world.session(session_id).error_code == "interrupted"
+    assert world.session(session_id).error_code == "garment_missing"
     assert world.clock.seconds == 0
 
 

@@ -987,7 +987,7 @@ def test_a_garments_picture_that_is_missing_fails_at_once(world: World) -> None:
 
     world.runner.run(session_id)
 
-    assert_failed(world, session_id, "interrupted")
+    assert_failed(world, session_id, "garment_missing")
     assert world.clock.seconds == 0
 
 

@@ -689,7 +689,7 @@ def test_any_other_picture_is_not_waited_for(world: World) -> None:
     with pytest.raises(PermanentError) as raised:
         submit(world, session)
 
-    assert raised.value.code == "interrupted"
+    assert raised.value.code == "garment_missing"
     assert world.clock.seconds == 0
 
 

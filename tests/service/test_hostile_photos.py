@@ -465,7 +465,7 @@ def test_a_result_of_a_million_chunks_is_ended() -> None:
 
 def test_one_user_has_one_slow_photo_at_a_time() -> None:
     """Else one account could keep everybody else's HEIC waiting."""
-    sandbox, data = Sandbox(), as_bytes(SMALL, "PNG")
+    sandbox, data = Sandbox(decoders=DECODERS), as_bytes(SMALL, "PNG")
     normalise = PictureConverter(sandbox).normalise_photo
     with ThreadPoolExecutor(2) as threads:
         with ExitStack() as busy:  # so that what is begun now waits for its turn
@@ -487,7 +487,7 @@ def test_who_sent_a_photo_that_had_to_be_ended_waits_a_minute() -> None:
     heavy = photo[:-2] + scan * 3000 + photo[-2:]
 
     now = [1000.0]
-    normalise = PictureConverter(Sandbox(now=lambda: now[0])).normalise_photo
+    normalise = PictureConverter(Sandbox(decoders=DECODERS, now=lambda: now[0])).normalise_photo
     small = as_bytes(SMALL, "PNG")
 
     with pytest.raises(Problem) as ended:

@@ -395,7 +395,13 @@ def test_the_process_that_decodes_has_none_of_our_keys(
     for name in (*(field.upper() for field in Config.model_fields), "DATABASE_URL", "ANYTHING"):
         monkeypatch.setenv(name, "a-secret")
 
-    given = Sandbox().convert("photo", PICTURES["PNG"]).decode().rstrip("\0").split("\0")
+    given = (
+        Sandbox(decoders=DECODERS)
+        .convert("photo", PICTURES["PNG"])
+        .decode()
+        .rstrip("\0")
+        .split("\0")
+    )
 
     assert "PYTHONPATH" in {line.partition("=")[0] for line in given}
     assert {line.partition("=")[0] for line in given} <= DECODERS_ENVIRONMENT

@@ -241,7 +241,7 @@ def test_a_photos_name_that_is_taken_is_named(db: Database) -> None:
     with pytest.raises(errors.UniqueViolation) as caught, db.transaction():
         create(db, user_id, photo=photo, key="k")
 
-    assert caught.value.diag.constraint_name == "try_on_history_photo_key"
+    assert caught.value.diag.message_primary == "there is a session with this photo"
     assert create(db, user_id, key="k")[0] == "created"
 
 

@@ -68,6 +68,9 @@ QUERIES = {
         f"select id from try_on_history where garment_id = {AN_ID}",
     "garments_category_idx":
         f"select * from garments where category = 'category3' {NEWEST_FIRST}",
+    "garments_image_url_idx": "update garments set name = 'x' where image_url = 'garments/x.png'",
+    "try_on_history_photo_idx":
+        "select from try_on_history where original_user_image_url = 'user-uploads/x/1.jpg'",
     "garments_created_idx": f"select * from garments {NEWEST_FIRST}",
     "submits_session_idx": f"select outcome from submits where session_id = {AN_ID}",
     "submits_user_idx": f"select outcome from submits where {SOMEBODY} and at >= {DAY_AGO}",
@@ -87,7 +90,7 @@ QUERIES = {
 }  # fmt: skip
 """Each index, and a query of the service that is there for."""
 UNIQUE = {
-    "garments_image_url_key", "try_on_history_photo_key", "garments_pkey", "try_on_history_pkey",
+    "garments_pkey", "try_on_history_pkey",
     "provider_tasks_pkey", "erasures_pkey", "submits_pkey", "idempotency_keys_pkey",
 }  # fmt: skip
 """Those for what may be there once only."""
