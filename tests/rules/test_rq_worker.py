@@ -30,12 +30,19 @@ class Shutdown(threading.Event):
         return super().wait(0 if timeout == AWAY_SECONDS else timeout)
 
 
+class ModernRedis(FakeStrictRedis):
+    """Says which version it is, so that RQ puts a job aside until it is started (LMOVE)."""
+
+    def info(self, *_: object, **__: object) -> dict[str, str]:
+        return {"redis_version": "7.2.0"}
+
+
 class World:
     """A queue, and a worker of it that runs what a test says."""
 
     def __init__(self) -> None:
         self.server = FakeServer()
-        self.redis: Redis = FakeStrictRedis(server=self.server)
+        self.redis: Redis = ModernRedis(server=self.server)
         self.queue = open_queue(self.redis)
         self.jobs = SessionJobs(self.redis)
         self.shutdown = Shutdown()
@@ -276,6 +283,27 @@ def test_a_job_that_runs_here_is_not_started_twice(world: World) -> None:
     assert world.ran == ["a"]
     assert left == [[]]  # the second one only left the queue, while the first one ran
     assert world.status("a") == JobStatus.FINISHED
+
+
+def test_a_job_that_runs_here_leaves_nothing_when_it_is_taken_again(world: World) -> None:
+    """Also where it waits for jobs, as it does but in burst mode."""
+    left: list[list[bytes]] = []
+
+    def run(_: str) -> None:
+        until(lambda: not world.ids_left())
+        left.append(world.ids_left())
+        world.shutdown.set()
+        world.redis.rpush(world.queue.key, "a")  # so that nobody goes on waiting
+        until(lambda: not world.ids_left())
+
+    world.run = run
+    world.jobs.enqueue("user", "a")
+    world.redis.rpush(world.queue.key, "a")
+
+    world.worker().work()
+
+    assert world.ran == ["a"]
+    assert left == [[]]
 
 
 def test_the_same_job_may_run_again_when_it_is_over(world: World) -> None:

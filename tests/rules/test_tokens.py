@@ -4,25 +4,14 @@ import base64
 import hashlib
 import hmac
 import json
-import socket
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from typing import Any
-from uuid import uuid4
 
 import jwt
 import pytest
-import requests
-from actors import ROOT, clean_environ
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+from jwt.algorithms import ECAlgorithm
+from signers import NOW, RSA_KEY, SECRET, Signer, World, claims, refusal
 
 from vton.adapters.supabase.tokens import (
     COOLDOWN_SECONDS,
@@ -31,99 +20,7 @@ from vton.adapters.supabase.tokens import (
     REFRESH_SECONDS,
     REMEMBERED_SECONDS,
     KeySet,
-    SupabaseTokens,
-    fetch_from,
 )
-from vton.errors import Problem
-
-URL = "https://abcdefghijklmnopqrst.supabase.co"
-SECRET = "a-legacy-secret-of-at-least-32-characters"
-NOW = 1_800_000_000
-ALGORITHMS = {"ES256": ECAlgorithm, "RS256": RSAAlgorithm}
-RSA_KEY = rsa.generate_private_key(65537, 2048)
-
-
-class Signer:
-    """A signing key of a project's Auth."""
-
-    def __init__(self, algorithm: str = "ES256", kid: str = "") -> None:
-        self.algorithm, self.kid = algorithm, kid or str(uuid4())
-        self.key = ec.generate_private_key(ec.SECP256R1()) if algorithm == "ES256" else RSA_KEY
-
-    @property
-    def jwk(self) -> dict[str, Any]:
-        """What the project publishes of it, as Supabase does."""
-        public = ALGORITHMS[self.algorithm].to_jwk(self.key.public_key(), as_dict=True)
-        extra = {"kid": self.kid, "alg": self.algorithm, "use": "sig", "ext": True}
-        return {**public, **extra, "key_ops": ["verify"]}
-
-    @property
-    def pem(self) -> bytes:
-        """The public key as a file."""
-        return self.key.public_key().public_bytes(
-            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
-
-    def sign(self, claims: dict[str, Any], **headers: Any) -> str:
-        """A token."""
-        return jwt.encode(claims, self.key, self.algorithm, headers={"kid": self.kid, **headers})
-
-
-def claims(**changes: Any) -> dict[str, Any]:
-    """What Supabase Auth says in a token; None leaves a claim out."""
-    everything = {
-        "iss": f"{URL}/auth/v1",
-        "sub": "7b0b4b5e-5e44-4a5c-8f6e-0b3f6d9a8c11",
-        "aud": "authenticated",
-        "exp": NOW + 3600,
-        "iat": NOW,
-        "email": "somebody@example.com",
-        "phone": "",
-        "app_metadata": {"provider": "email", "providers": ["email"]},
-        "user_metadata": {"email": "somebody@example.com", "email_verified": True},
-        "role": "authenticated",
-        "aal": "aal1",
-        "amr": [{"method": "password", "timestamp": NOW}],
-        "session_id": "3f0b8c1e-2f0f-4d0e-9b55-6d8f2d3f0c2a",
-        "is_anonymous": False,
-        **changes,
-    }
-    return {name: value for name, value in everything.items() if value is not None}
-
-
-class World:
-    """A clock, and what a project publishes: keys, or nothing while it is away."""
-
-    def __init__(self, *signers: Signer) -> None:
-        self.time = float(NOW)
-        self.published: list[Any] | None = [signer.jwk for signer in signers]
-        self.fetches = 0
-
-    def clock(self) -> float:
-        """What time it is."""
-        return self.time
-
-    def fetch(self) -> dict[str, Any]:
-        """The key set, asked for once more."""
-        self.fetches += 1
-        if self.published is None:
-            raise requests.ConnectTimeout
-        return {"keys": self.published}
-
-    def keys(self) -> KeySet:
-        """What reads it; a thread's work is done at once."""
-        return KeySet(self.fetch, self.clock, spawn=lambda work: work())
-
-    def tokens(self, secret: str = "") -> SupabaseTokens:
-        """What checks tokens of this world."""
-        return SupabaseTokens(URL, secret, self.keys(), self.clock, self.clock)
-
-
-def refusal(check: Callable[[], object]) -> str:
-    """The code that a check is refused with."""
-    with pytest.raises(Problem) as caught:
-        check()
-    return caught.value.code
 
 
 @pytest.fixture
@@ -295,21 +192,6 @@ def test_the_token_does_not_choose_the_algorithm() -> None:
 
     for token in crossed:
         assert refusal(lambda token=token: tokens.verify(token)) == "token_invalid"
-
-
-def test_keys_that_a_token_brings_along_are_ignored(world: World, signer: Signer) -> None:
-    theirs = Signer(kid=signer.kid)
-    with jwks_server([theirs.jwk]) as server:
-        heads = [{"jwk": theirs.jwk}, {"jku": server.url}, {"x5u": server.url}]
-        heads += [{"x5c": [base64.b64encode(theirs.pem).decode()]}]
-        for head in heads:
-            forged = theirs.sign(claims(), **head)
-            unknown = theirs.sign(claims(), **head, kid="unknown")
-            assert refusal(lambda forged=forged: world.tokens().verify(forged)) == "token_invalid"
-            assert refusal(lambda u=unknown: world.tokens().verify(u)) == "token_invalid"
-            good = signer.sign(claims(), **head)
-            assert world.tokens().verify(good) == claims()["sub"]
-        assert server.requests == 0
 
 
 def test_a_tampered_byte_is_refused(world: World, signer: Signer) -> None:
@@ -570,181 +452,6 @@ def test_only_who_has_slept_waits_for_a_key_that_is_known(
     assert keys.find(signer.kid)
 
     assert (time.monotonic() - began >= patience) == waits
-
-
-# -- with a real server ----------------------------------------------------------------------
-
-
-class JwksServer:
-    """A tiny project: publishes keys, or hangs, and counts."""
-
-    def __init__(self, keys: list[Any]) -> None:
-        self.keys, self.requests, self.url = keys, 0, ""
-        self.mood = "well"
-        self.go_on = threading.Event()
-
-
-@contextmanager
-def jwks_server(keys: list[Any]) -> Iterator[JwksServer]:
-    """Run it on loopback."""
-    state, lock = JwksServer(keys), threading.Lock()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            if not state.url.endswith(self.path):  # somebody who had this port before
-                return
-            with lock:
-                state.requests += 1
-            if state.mood == "hang":
-                state.go_on.wait(20)
-                return
-            if state.mood == "drip":
-                while not state.go_on.wait(0.1):
-                    try:
-                        self.wfile.write(b"H")
-                    except OSError:
-                        return
-                return
-            body = json.dumps({"keys": state.keys}).encode()
-            if state.mood == "huge":
-                body += b" " * 1_000_000
-            self.send_response(302 if state.mood == "redirect" else 200)
-            if state.mood == "redirect":
-                self.send_header("Location", state.url)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, *_: Any) -> None:
-            pass
-
-    with Server(("127.0.0.1", 0), Handler) as server:
-        state.url = f"http://127.0.0.1:{server.server_address[1]}/{uuid4().hex}/jwks.json"
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield state
-        finally:
-            state.go_on.set()
-            server.shutdown()
-            thread.join()
-
-
-def test_a_flood_of_unknown_key_ids_makes_one_fetch_in_30_s(signer: Signer) -> None:
-    world = World()
-    with jwks_server([signer.jwk]) as server:
-        keys = KeySet(fetch_from(server.url), world.clock)
-        assert keys.find("first") is None
-        with ThreadPoolExecutor(16) as pool:
-            assert set(pool.map(keys.find, map(str, range(500)))) == {None}
-        world.time += COOLDOWN_SECONDS - 1
-        assert keys.find("late") is None
-        assert server.requests == 1
-
-        world.time += 1
-        assert keys.find("later") is None
-        assert server.requests == 2
-
-
-@pytest.mark.parametrize("mood", ["hang", "drip"])
-def test_nobody_waits_for_keys_longer_than_three_seconds(signer: Signer, mood: str) -> None:
-    world = World()
-    with jwks_server([signer.jwk]) as server:
-        keys = KeySet(fetch_from(server.url), world.clock)
-        assert keys.find(signer.kid)
-        server.mood = mood
-        world.time += COOLDOWN_SECONDS
-
-        def ask(number: int) -> tuple[str, float]:
-            began = time.monotonic()
-            known = number % 2
-            code = "known" if known and keys.find(signer.kid) else ""
-            code = code or refusal(lambda: keys.find(f"unseen {number}"))
-            return code, time.monotonic() - began
-
-        with ThreadPoolExecutor(30) as pool:
-            answers = list(pool.map(ask, range(30)))
-
-        assert {code for code, _ in answers} == {"known", "keys_unavailable"}
-        assert max(seconds for _, seconds in answers) < 3
-        assert sum(1 for _, seconds in answers if seconds > 1.5) <= 1
-        assert max(seconds for code, seconds in answers if code == "known") < 0.5
-        assert server.requests == 2
-
-
-def test_a_cold_start_is_one_fetch_that_all_wait_for(signer: Signer) -> None:
-    with jwks_server([signer.jwk]) as server:
-        keys = KeySet(fetch_from(server.url))
-        with ThreadPoolExecutor(30) as pool:
-            assert all(pool.map(keys.find, [signer.kid] * 30))
-        assert server.requests == 1
-
-
-@pytest.mark.parametrize("mood", ["huge", "redirect"])
-def test_an_answer_out_of_bounds_is_none(signer: Signer, mood: str) -> None:
-    with jwks_server([signer.jwk]) as server:
-        server.mood = mood
-        fetch = fetch_from(server.url)
-
-        with pytest.raises(requests.RequestException):
-            fetch()
-        assert server.requests == 1
-
-
-GREENLETS = """
-from gevent import monkey; monkey.patch_all()
-import sys, time
-from gevent.pool import Pool
-from vton.adapters.supabase.tokens import KeySet, fetch_from
-from vton.errors import Problem
-
-good, hanging, kid = sys.argv[1:]
-keys = KeySet(fetch_from(good))
-assert all(Pool(30).map(keys.find, [kid] * 30))
-stuck = KeySet(fetch_from(hanging))
-
-def ask(_):
-    began = time.monotonic()
-    try:
-        stuck.find(kid)
-    except Problem as problem:
-        return problem.code, time.monotonic() - began
-
-answers = Pool(30).map(ask, range(30))
-assert {code for code, _ in answers} == {"keys_unavailable"}, answers
-assert max(seconds for _, seconds in answers) < 3, answers
-assert sorted(seconds for _, seconds in answers)[-2] < 1.5, answers
-"""
-
-
-def test_it_works_with_greenlets(signer: Signer) -> None:
-    with jwks_server([signer.jwk]) as good, jwks_server([]) as hanging:
-        hanging.mood = "hang"
-        done = subprocess.run(
-            [sys.executable, "-c", GREENLETS, good.url, hanging.url, signer.kid],
-            cwd=ROOT, env=clean_environ(), capture_output=True, text=True, check=False,
-            timeout=20,
-        )  # fmt: skip
-
-        assert done.returncode == 0, done.stderr
-        assert good.requests == hanging.requests == 1
-
-
-def test_a_refused_connection_is_answered_at_once() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    began = time.monotonic()
-
-    code = refusal(lambda: KeySet(fetch_from(f"http://127.0.0.1:{port}/")).find("a"))
-
-    assert code == "keys_unavailable"
-    assert time.monotonic() - began < 1
 
 
 # -- forgeries -------------------------------------------------------------------------------

@@ -246,5 +246,5 @@ def test_a_photo_that_went_missing_ends_the_session_unpaid(
     status = user.wait(user.start(str(row[0])))
 
     database.execute("delete from garments where image_url = %s", [picture])
-    assert status["error"]["code"] == "interrupted"
+    assert status["error"]["code"] == "garment_missing"
     assert simulator.submits() == []

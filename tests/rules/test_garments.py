@@ -1,0 +1,430 @@
+"""Garments: a folder of pictures is imported, and the shop is listed, through fakes."""
+
+import hashlib
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from fakes import START
+
+from vton.errors import CATALOGUE, Problem, Unavailable
+from vton.garments.model import Garment
+from vton.garments.service import Entry, Garments, ImportFailed
+from vton.tryon.ports.storage import SignedUrl
+
+Row = tuple[str, str | None, str | None]
+"""What a garment is called, who made it, and what kind of thing it is."""
+
+
+@dataclass
+class FakeTable:
+    """`GarmentTable`: rows by their picture, and what was asked for."""
+
+    rows: dict[str, Row] = field(default_factory=dict)
+    garments: list[Garment] = field(default_factory=list)
+    asked: list[tuple[str | None, int | None, tuple[datetime, str] | None]] = field(
+        default_factory=list
+    )
+
+    def list(
+        self, category: str | None, limit: int | None, before: tuple[datetime, str] | None
+    ) -> list[Garment]:
+        self.asked.append((category, limit, before))
+        return self.garments
+
+    def save(self, name: str, brand: str | None, category: str | None, picture: str) -> None:
+        self.rows[picture] = name, brand, category
+
+
+@dataclass
+class FakeBucket:
+    """`Pictures`: objects, how they were put, and how often something was signed."""
+
+    objects: dict[str, bytes] = field(default_factory=dict)
+    puts: list[tuple[str, str, bool]] = field(default_factory=list)
+    signed: list[Collection[str]] = field(default_factory=list)
+    away: bool = False
+
+    def put(self, path: str, data: bytes, content_type: str, *, replace: bool) -> None:
+        if self.away:
+            raise Unavailable
+        self.puts.append((path, content_type, replace))
+        self.objects[path] = data
+
+    def sign(self, paths: Collection[str]) -> Mapping[str, SignedUrl]:
+        self.signed.append(paths)
+        until = START + timedelta(hours=1)
+        return {p: SignedUrl(f"https://signed.example/{p}", until) for p in paths & self.known}
+
+    @property
+    def known(self) -> set[str]:
+        """What can be opened: the objects, and every address elsewhere."""
+        return set(self.objects) | {"https://elsewhere.example/hat.png"}
+
+
+class FakeNormaliser:
+    """`GarmentNormaliser`: anything is a picture, unless it says which problem it is."""
+
+    def normalise_garment(self, data: bytes) -> bytes:
+        if data.decode() in CATALOGUE:
+            raise Problem(data.decode())
+        return b"png of " + data
+
+
+@dataclass
+class Shop:
+    """The garments on their fakes, and a folder to import."""
+
+    folder: Path
+    table: FakeTable = field(default_factory=FakeTable)
+    bucket: FakeBucket = field(default_factory=FakeBucket)
+
+    @property
+    def garments(self) -> Garments:
+        """The service."""
+        return Garments(table=self.table, pictures=self.bucket, photos=FakeNormaliser())
+
+    def has(self, *names: str, listed: str | None = None) -> None:
+        """Put pictures into the folder, and a list of them."""
+        for name in names:
+            (self.folder / name).write_bytes(name.encode())
+        if listed is not None:
+            (self.folder / "garments.csv").write_text(listed, encoding="utf-8")
+
+    def do_import(self) -> list[Entry]:
+        """Import the whole folder."""
+        return list(self.garments.import_folder(self.folder))
+
+    def refuses(self) -> str:
+        """Why the folder cannot be imported. Nothing of it must have been stored."""
+        with pytest.raises(ImportFailed) as caught:
+            self.do_import()
+        assert (self.table.rows, self.bucket.objects) == ({}, {})
+        return str(caught.value)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    """A shop without garments, and an empty folder."""
+    return Shop(tmp_path)
+
+
+# -- a folder without a list --------------------------------------------------------------------
+
+
+def test_each_picture_is_stored_with_its_row(shop: Shop) -> None:
+    shop.has("navy-jacket.jpg", "Red_Dress.PNG")
+
+    entries = shop.do_import()
+
+    assert shop.bucket.objects == {
+        "garments/navy-jacket.png": b"png of navy-jacket.jpg",
+        "garments/red-dress.png": b"png of Red_Dress.PNG",
+    }
+    assert shop.table.rows == {
+        "garments/navy-jacket.png": ("Navy Jacket", None, None),
+        "garments/red-dress.png": ("Red Dress", None, None),
+    }
+    assert {entry.file.name for entry in entries} == {"navy-jacket.jpg", "Red_Dress.PNG"}
+
+
+def test_pictures_are_pngs_that_replace_what_was_there(shop: Shop) -> None:
+    shop.has("shirt.webp")
+
+    shop.do_import()
+
+    assert shop.bucket.puts == [("garments/shirt.png", "image/png", True)]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".jpeg", ".webp", ".JPG", ".WebP"])
+def test_these_are_pictures(shop: Shop, suffix: str) -> None:
+    shop.has(f"a{suffix}")
+
+    assert [entry.name for entry in shop.do_import()] == ["A"]
+
+
+def test_other_files_are_left_alone(shop: Shop) -> None:
+    shop.has("a.png", "notes.txt", "b.gif", "png", "c.png.bak")
+
+    assert [entry.file.name for entry in shop.do_import()] == ["a.png"]
+
+
+def test_they_come_in_the_order_of_their_names(shop: Shop) -> None:
+    shop.has("c.png", "a.png", "b.jpg")
+
+    assert [entry.name for entry in shop.do_import()] == ["A", "B", "C"]
+
+
+@pytest.mark.parametrize(
+    ("stem", "name"),
+    [
+        ("navy-jacket", "Navy Jacket"),
+        ("navy__jacket--2", "Navy Jacket 2"),
+        ("-navy_", "Navy"),
+        ("NAVY jacket", "Navy Jacket"),
+        ("Größe 5", "Größe 5"),
+    ],
+)
+def test_a_garment_is_called_after_its_file(shop: Shop, stem: str, name: str) -> None:
+    shop.has(f"{stem}.png")
+
+    assert [entry.name for entry in shop.do_import()] == [name]
+
+
+# -- what an object is called -------------------------------------------------------------------
+
+
+def slug(stem: str) -> str:
+    """What the object of a picture is called."""
+    path = Entry(Path(f"{stem}.jpg"), "name", None, None).picture_path
+    assert path.startswith("garments/")
+    assert path.endswith(".png")
+    return path.removeprefix("garments/").removesuffix(".png")
+
+
+def digits(stem: str) -> str:
+    """What stands for a name in another script."""
+    return hashlib.sha256(stem.encode()).hexdigest()[:10]
+
+
+@pytest.mark.parametrize(
+    ("stem", "expected"),
+    [
+        ("shirt", "shirt"),
+        ("Red Dress", "red-dress"),
+        ("red_dress", "red-dress"),
+        ("--red...dress--", "red-dress"),
+        ("Jäcke à la Größe 5", "jacke-a-la-grosse-5"),
+        ("a & b / c".replace("/", "+"), "a-b-c"),
+        ("..", digits("..")),
+        ("---", digits("---")),
+        ("ジャケット", digits("ジャケット")),
+        ("куртка 5", f"5-{digits('куртка 5')}"),
+        ("fine ™ print!", "fine-tm-print"),
+    ],
+)
+def test_an_objects_name_is_the_files_in_ascii(stem: str, expected: str) -> None:
+    assert slug(stem) == expected
+
+
+def test_two_names_in_another_script_are_two_objects(shop: Shop) -> None:
+    shop.has("куртка 5.png", "платье 5.png", "шапка.png")
+
+    assert len({entry.picture_path for entry in shop.do_import()}) == 3
+    assert all(path.isascii() for path in shop.bucket.objects)
+
+
+@pytest.mark.parametrize("stem", ["Größe 5", "ガ", "й"])
+def test_it_does_not_matter_how_accents_are_encoded(stem: str) -> None:
+    import unicodedata
+
+    composed, decomposed = (unicodedata.normalize(form, stem) for form in ("NFC", "NFD"))
+
+    assert slug(composed) == slug(decomposed)
+
+
+# -- a folder with a list -----------------------------------------------------------------------
+
+
+def test_the_list_says_what_they_are_called(shop: Shop) -> None:
+    shop.has(
+        "b.png",
+        "a.jpg",
+        listed="file,name,brand,category\nb.png,Navy jacket,Nord,coats\na.jpg,Hat,,\n",
+    )
+
+    entries = shop.do_import()
+
+    assert [entry.name for entry in entries] == ["Navy jacket", "Hat"]
+    assert shop.table.rows == {
+        "garments/b.png": ("Navy jacket", "Nord", "coats"),
+        "garments/a.png": ("Hat", None, None),
+    }
+    assert shop.bucket.objects["garments/a.png"] == b"png of a.jpg"
+
+
+def test_what_is_not_in_the_list_is_left_alone(shop: Shop) -> None:
+    shop.has("a.png", "b.png", listed="file,name\na.png,Hat\n")
+
+    assert [entry.file.name for entry in shop.do_import()] == ["a.png"]
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        "file,name\na.png,Hat\n",
+        "name,file\nHat,a.png\n",
+        "\ufefffile,name\r\na.png,Hat\r\n",
+        "file,name,size\na.png,Hat,XL\n",
+        "file,name,brand\na.png,Hat\n",
+        "file,name\na.png,Hat,too,many\n",
+        "file,name\n a.png ,  Hat  \n",
+        'file,name,brand\n"a.png","Hat"," "\n',
+        "file,name\n./a.png,Hat\n",
+    ],
+)
+def test_a_list_may_be_written_in_many_ways(shop: Shop, listed: str) -> None:
+    shop.has("a.png", listed=listed)
+
+    shop.do_import()
+
+    assert shop.table.rows == {"garments/a.png": ("Hat", None, None)}
+
+
+def test_a_name_may_have_commas_and_other_letters(shop: Shop) -> None:
+    shop.has("a.png", listed='file,name\na.png,"Jacke, grün"\n')
+
+    assert [entry.name for entry in shop.do_import()] == ["Jacke, grün"]
+
+
+# -- what cannot be imported --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("listed", "why"),
+    [
+        ("", "garments.csv needs the columns file and name"),
+        ("file\na.png\n", "garments.csv needs the columns file and name"),
+        ("name\nHat\n", "garments.csv needs the columns file and name"),
+        ("file;name\na.png;Hat\n", "garments.csv needs the columns file and name"),
+        ("file,name\n", "has no pictures"),
+        ("file,name\na.png,\n", "garments.csv, line 2: no name"),
+        ("file,name\na.png,  \n", "garments.csv, line 2: no name"),
+        ("file,name\na.png,Hat\nb.png,Cap\n", "garments.csv, line 3: no file 'b.png'"),
+        ("file,name\n,Hat\n", "garments.csv, line 2: no file ''"),
+        ("file,name\n.,Hat\n", "garments.csv, line 2: no file '.'"),
+        ("file,name\nsub,Hat\n", "garments.csv, line 2: no file 'sub'"),
+        ("file,name\nsub/c.png,Hat\n", "garments.csv, line 2: no file 'sub/c.png'"),
+        ("file,name\n../secret.png,Hat\n", "garments.csv, line 2: no file '../secret.png'"),
+        ("file,name\na.png,Hat\na.png,Cap\n", "a.png: two files would be garments/a.png"),
+    ],
+)
+def test_a_wrong_list_is_said_before_anything_is_stored(shop: Shop, listed: str, why: str) -> None:
+    (shop.folder / "sub").mkdir()
+    (shop.folder / "sub" / "c.png").write_bytes(b"c")
+    shop.has("a.png", "../secret.png", listed=listed)
+
+    assert why in shop.refuses()
+
+
+def test_an_address_of_the_whole_disk_is_not_in_the_folder(shop: Shop) -> None:
+    outside = shop.folder.parent / "outside.png"
+    outside.write_bytes(b"secret")
+    shop.has("a.png", listed=f"file,name\n{outside},Hat\n")
+
+    assert "line 2: no file" in shop.refuses()
+
+
+def test_a_folder_without_pictures_is_none(shop: Shop) -> None:
+    shop.has("notes.txt")
+
+    assert shop.refuses().endswith("has no pictures (.png, .jpg, .jpeg, .webp)")
+
+
+@pytest.mark.parametrize("name", ["missing", "file.png"])
+def test_what_is_no_folder_is_none(shop: Shop, name: str) -> None:
+    shop.has("file.png")
+    shop.folder /= name
+
+    assert shop.refuses() == f"{shop.folder} is not a folder"
+
+
+def test_two_files_of_one_name_are_one_too_many(shop: Shop) -> None:
+    shop.has("a.png", "a.jpg", "b.png")
+
+    assert "two files would be garments/a.png" in shop.refuses()
+
+
+def test_a_picture_that_is_none_is_named_in_words(shop: Shop) -> None:
+    shop.has("a.png", "b.png")
+    (shop.folder / "b.png").write_text("photo_unsupported")
+
+    with pytest.raises(ImportFailed) as caught:
+        shop.do_import()
+
+    spec = CATALOGUE["photo_unsupported"]
+    assert str(caught.value) == f"b.png: {spec.message} {spec.hint}"
+    assert list(shop.table.rows) == list(shop.bucket.objects) == ["garments/a.png"]
+
+
+def test_a_row_comes_only_after_its_picture(shop: Shop) -> None:
+    shop.has("a.png")
+    shop.bucket.away = True
+
+    with pytest.raises(Unavailable):
+        shop.do_import()
+
+    assert shop.table.rows == {}
+
+
+def test_each_is_told_when_it_is_done(shop: Shop) -> None:
+    shop.has("a.png", "b.png")
+    coming: Iterator[Entry] = shop.garments.import_folder(shop.folder)
+
+    first = next(coming)
+
+    assert first.picture_path == "garments/a.png"
+    assert list(shop.table.rows) == list(shop.bucket.objects) == ["garments/a.png"]
+
+
+def test_importing_again_changes_what_changed_and_adds_nothing(shop: Shop) -> None:
+    shop.has("a.png", "b.png")
+    shop.do_import()
+    shop.has(listed="file,name,brand,category\na.png,Hat,Nord,hats\n")
+    (shop.folder / "a.png").write_bytes(b"new")
+
+    shop.do_import()
+
+    assert shop.table.rows == {
+        "garments/a.png": ("Hat", "Nord", "hats"),
+        "garments/b.png": ("B", None, None),
+    }
+    assert shop.bucket.objects == {
+        "garments/a.png": b"png of new",
+        "garments/b.png": b"png of b.png",
+    }
+
+
+# -- the shop -----------------------------------------------------------------------------------
+
+
+def garment(number: int, picture: str) -> Garment:
+    """A garment of the shop."""
+    return Garment(str(number), f"Garment {number}", None, None, picture, START)
+
+
+def test_listing_asks_for_what_is_wanted(shop: Shop) -> None:
+    shop.table.garments = [garment(1, "garments/a.png")]
+
+    first = shop.garments.list("hats", 3)
+    shop.garments.list(None, None, (START, "1"))
+
+    assert first == shop.table.garments
+    assert shop.table.asked == [("hats", 3, None), (None, None, (START, "1"))]
+
+
+def test_all_urls_are_signed_at_once_each_picture_once(shop: Shop) -> None:
+    shop.bucket.objects = {"garments/a.png": b"", "garments/b.png": b""}
+    pictures = ["garments/b.png", "garments/a.png", "garments/b.png"]
+
+    listed = shop.garments.with_urls([garment(n, path) for n, path in enumerate(pictures)])
+
+    assert [one.image_url for one in listed] == [f"https://signed.example/{p}" for p in pictures]
+    assert [one.garment.id for one in listed] == ["0", "1", "2"]
+    assert [sorted(paths) for paths in shop.bucket.signed] == [["garments/a.png", "garments/b.png"]]
+
+
+def test_a_picture_that_is_not_there_has_no_url(shop: Shop) -> None:
+    shop.bucket.objects = {"garments/a.png": b""}
+    away, there = garment(1, "garments/gone.png"), garment(2, "garments/a.png")
+
+    listed = shop.garments.with_urls([away, there])
+
+    assert listed[0].image_url is None
+    assert listed[1].image_url is not None
+
+
+def test_an_empty_shop_has_no_urls(shop: Shop) -> None:
+    assert shop.garments.with_urls([]) == []
