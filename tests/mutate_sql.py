@@ -5,12 +5,13 @@ The tests in `tests/sql` have to notice. What survives is printed with its diffe
 noticed. A change that PostgreSQL refuses to apply is no mutant.
 
 Two mutants are tested at a time, on two servers. Each gets a database of its own, which is faster
-than a server of its own.
+than a server of its own, and meets the tests first that its statement is about.
 """
 
 import difflib
 import multiprocessing
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -25,7 +26,7 @@ from queue import SimpleQueue
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
-from sql.mutations import Change, changes
+from sql.mutations import Change, changes, statement_at
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -42,7 +43,24 @@ PYTEST = (
 )  # fmt: skip
 FORKS = multiprocessing.get_context("forkserver")
 """Starts the tests in a copy of a process that has imported pytest: twice as fast."""
-FORKS.set_forkserver_preload(["pytest", "psycopg", "_pytest.assertion.rewrite"])
+FORKS.set_forkserver_preload(["__main__", "xdist.plugin", "_pytest.assertion.rewrite"])
+
+EVERYTHING = "tests/sql"
+ADOPTION = "tests/sql/test_adoption.py tests/sql/test_adopted_policies.py"
+FIRST = {
+    r"^do": f"tests/sql/test_constraints.py {ADOPTION}",
+    r"^(update|alter table .* set)\b|object_path": ADOPTION,
+    r"^create (unique )?index": "tests/sql/test_indexes.py",
+    r"storage\.": "tests/sql/test_bucket.py",
+    r"^(revoke|grant|create policy|alter table)\b|schema_version": "tests/sql/test_access.py",
+    r"^create table": "tests/sql/test_constraints.py",
+    r"claim_submit": "tests/sql/test_claim_submit.py",
+    r"record_outcome|allow_one_resubmit": "tests/sql/test_outcomes.py",
+    r"tried_today|paid_today": "tests/sql/test_counts.py",
+    r"create_session|undo_session": "tests/sql/test_create_session.py",
+    r"trigger|record_": "tests/sql/test_erasures.py",
+}
+"""The first line of a statement, and the tests that are about it."""
 
 EQUIVALENT: dict[str, str] = {}
 """A change, as `- before | + after`, and why no test can tell it from what was before."""
@@ -78,6 +96,12 @@ class Mutant:
         """Where it is, and what kind of change."""
         line = self.path.read_text().count("\n", 0, self.change.start) + 1
         return f"{self.path.name}:{line} {self.change.rule}"
+
+    @property
+    def first_tests(self) -> str:
+        """The tests that are most likely to notice it."""
+        line = statement_at(self.path.read_text(), self.change.start)
+        return next((tests for words, tests in FIRST.items() if re.search(words, line)), ADOPTION)
 
     def write(self, folder: Path) -> None:
         """Write all migrations to a new folder, this one changed."""
@@ -116,34 +140,37 @@ class Lane:
             try:
                 url = make_conninfo(self._server.url, dbname=name)
                 postgres.migrate(url, migrations)
-                return self._test(url, migrations)
+                for tests in (mutant.first_tests, EVERYTHING) if mutant else (EVERYTHING,):
+                    if not self._passes(tests, url, migrations):
+                        return Result.KILLED
+                return Result.SURVIVED
             except psycopg.Error:
                 return Result.NOT_APPLIED
             finally:
                 admin.execute(f"drop database {name} with (force)".encode())
 
-    def _test(self, url: str, migrations: Path) -> Result:
-        process = FORKS.Process(target=run_tests, args=(url, migrations))
+    def _passes(self, tests: str, url: str, migrations: Path) -> bool:
+        process = FORKS.Process(target=run_tests, args=(tests, url, migrations))
         process.start()
         process.join(PATIENCE)
         if process.exitcode is None:
             process.kill()
             process.join()
-        return Result.SURVIVED if process.exitcode == 0 else Result.KILLED
+        return process.exitcode == 0
 
     def _admin(self) -> psycopg.Connection:
         url = make_conninfo(self._server.url, dbname="template1")
         return psycopg.connect(url, user=postgres.SUPERUSER, autocommit=True)
 
 
-def run_tests(url: str, migrations: Path) -> None:
+def run_tests(tests: str, url: str, migrations: Path) -> None:
     """Run them in this process, and end it with their status."""
     os.chdir(ROOT)
     os.environ |= {"VTON_DATABASE_URL": url, "VTON_MIGRATIONS": str(migrations)}
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     with Path(os.devnull).open("w") as nowhere:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
-    sys.exit(pytest.main([*PYTEST, "tests/sql"]))
+    sys.exit(pytest.main([*PYTEST, *tests.split()]))
 
 
 def results(mutants: list[Mutant]) -> list[Result]:

@@ -766,3 +766,20 @@ def test_how_long_to_wait(value: str, seconds: float | None) -> None:
 
 def test_who_does_not_say_how_long_has_not_said_so() -> None:
     assert retry_after(answer({}, 429)) is None
+
+
+def test_no_permission_is_not_no_money() -> None:
+    with pytest.raises(PermanentError) as refused:
+        read_submit(Answer(403, "", {}, b'{"code": 1103, "message": "no permission"}'))
+
+    assert refused.value.code == "provider_unavailable"
+
+
+def test_an_escaped_url_is_cut_and_a_word_that_is_one_too(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    body = {"error": '{"url":"https:\\/\\/abc.supabase.co\\/x?token=secret"}'}
+    assert "secret" not in error_text(Answer(400, "", {}, json.dumps(body).encode()))
+
+    read_status(Answer(200, "", {}, b'{"status": "https://abc.supabase.co/x?token=s"}'))
+    assert "supabase" not in caplog.text

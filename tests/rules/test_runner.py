@@ -26,7 +26,7 @@ from vton.tryon.ports.provider import (
     TaskNotFound,
 )
 from vton.tryon.ports.queue import TypicalDurations
-from vton.tryon.ports.storage import PictureMissing
+from vton.tryon.ports.storage import PictureMissing, PictureRefused
 from vton.tryon.retries import Interrupted
 
 RUNNING, DONE = Progress(), Progress(RESULT_URL)
@@ -333,6 +333,19 @@ def test_a_result_replaces_that_of_an_earlier_run(world: World) -> None:
     world.runner.run(session_id)
 
     assert_succeeded(world, session_id)
+
+
+@pytest.mark.parametrize("away", [0, 2])
+def test_a_result_that_the_storage_will_never_take_is_unusable(world: World, away: int) -> None:
+    session_id = world.start()
+    world.spoil("pictures.put", times=away)
+    world.spoil("pictures.put", PictureRefused("too large"), times=99)
+
+    world.runner.run(session_id)
+
+    assert_failed(world, session_id, "result_unusable")
+    assert world.clock.seconds < 30
+    assert world.outcomes(session_id) == ["accepted"]
 
 
 def test_a_session_is_no_success_before_its_result_is_stored(world: World) -> None:

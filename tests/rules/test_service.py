@@ -1,6 +1,7 @@
 """What users do with try-ons: start, poll, list, delete, through fakes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -11,6 +12,7 @@ from vton.errors import Problem, Unavailable
 from vton.tryon.model import SessionState, Status, failed, photo_path
 from vton.tryon.ports.database import Limits
 from vton.tryon.ports.queue import TypicalDurations
+from vton.tryon.ports.storage import PictureRefused, SignedUrl
 from vton.tryon.service import PHOTO_NAME_TRIES, STARTING_SECONDS
 
 OFF = {"unfinished_per_user": 0, "per_day_per_user": 0, "waiting": 0, "paid_per_day": 0}
@@ -188,6 +190,227 @@ def test_a_running_or_finished_one_is_never_in_progress(world: World) -> None:
     assert world.start(key="key") == session_id
 
 
+# -- start: what can go wrong --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("passed", "left"), [(0, 60), (1.5, 58), (59, 1), (60, 0)])
+def test_a_pause_is_as_long_as_it_still_lasts(world: World, passed: float, left: int) -> None:
+    world.circuit_breaker.trip()
+    world.clock.sleep(passed)
+
+    if left:
+        assert refused(world.start).retry_after == left
+    else:
+        assert world.start()
+
+
+def test_without_a_key_the_same_photo_is_another_try_on(world: World) -> None:
+    assert world.start() != world.start()
+    assert world.database.keys == {}
+
+
+def test_the_last_name_that_is_tried_is_taken(world: World) -> None:
+    milliseconds = int(START.timestamp() * 1000)
+    for _ in range(PHOTO_NAME_TRIES - 1):
+        world.start()
+
+    session_id = world.start()
+
+    last = milliseconds + PHOTO_NAME_TRIES - 1
+    assert world.session(session_id).photo == photo_path(world.user_id, last)
+
+
+def test_a_photo_that_lies_there_without_a_row_moves_the_name_too(world: World) -> None:
+    milliseconds = int(START.timestamp() * 1000)
+    world.bucket.objects[photo_path(world.user_id, milliseconds)] = b"old"
+
+    session_id = world.start(b"me", key="key")
+
+    photo = photo_path(world.user_id, milliseconds + 1)
+    assert world.session(session_id).photo == photo
+    assert list(world.database.rows) == [session_id]
+    assert world.queue.queue == [session_id]
+    assert world.bucket.objects[photo] == b"jpeg of me"
+    assert world.start(b"me", key="key") == session_id
+
+
+def test_two_users_photos_never_collide(world: World) -> None:
+    first = world.start()
+
+    second = world.tryons.create(str(uuid4()), world.garment_id, b"photo").session_id
+
+    milliseconds = [world.session(one).photo for one in (first, second)]
+    assert {path.rpartition("/")[2] for path in milliseconds if path} == {
+        f"{int(START.timestamp() * 1000)}_original.jpg"
+    }
+
+
+@pytest.mark.parametrize("call", ["pictures.put", "jobs.enqueue"])
+@pytest.mark.parametrize("after", [False, True])
+def test_a_fault_of_ours_leaves_nothing_either(world: World, call: str, after: bool) -> None:
+    world.spoil(call, ValueError("bug"), after=after)
+
+    with pytest.raises(ValueError, match="bug"):
+        world.start(key="key")
+
+    assert (world.database.rows, world.database.keys, world.bucket.objects) == ({}, {}, {})
+
+
+def test_a_photo_that_the_storage_never_takes_leaves_nothing(world: World) -> None:
+    world.spoil("pictures.put", PictureRefused("too large"))
+
+    with pytest.raises(Unavailable):
+        world.start(key="key")
+
+    assert (world.database.rows, world.database.keys, world.queue.queue) == ({}, {}, [])
+    assert world.queue.cancelled_ids == set()
+
+
+def test_what_was_undone_is_not_cancelled(world: World) -> None:
+    world.spoil("jobs.enqueue")
+    with pytest.raises(Unavailable):
+        world.start()
+
+    assert world.queue.cancelled_ids == set()
+
+
+@pytest.mark.parametrize("call", ["pictures.put", "jobs.enqueue"])
+def test_what_could_not_be_undone_is_cancelled_at_once(world: World, call: str) -> None:
+    world.spoil(call, after=True)
+    world.spoil("sessions.undo")
+
+    with pytest.raises(Unavailable):
+        world.start()
+
+    (session_id,) = world.database.rows
+    assert world.queue.cancelled_ids == {session_id}
+    assert world.queue.queue == []
+
+
+def test_a_photo_that_an_undo_could_not_remove_is_erased_by_the_sweep(world: World) -> None:
+    world.spoil("jobs.enqueue")
+    world.spoil("pictures.remove")
+
+    with pytest.raises(Unavailable):
+        world.start(key="key")
+
+    assert (world.database.rows, world.database.keys) == ({}, {})
+    assert len(world.bucket.objects) == 1
+    world.sweep.run_once()
+    assert world.bucket.objects == {}
+
+
+def test_an_undo_that_did_its_work_and_did_not_say_so_is_one(world: World) -> None:
+    world.spoil("jobs.enqueue")
+    world.spoil("sessions.undo", after=True)
+
+    with pytest.raises(Unavailable):
+        world.start(key="key")
+    again = world.start(key="key")
+    world.clock.sleep(60)
+    world.sweep.run_once()
+
+    assert list(world.database.rows) == [again]
+    assert world.queue.queue == [again]
+
+
+def test_a_key_that_could_not_be_undone_waits_for_the_sweep_and_then_starts_anew(
+    world: World,
+) -> None:
+    world.spoil("pictures.put")
+    world.spoil("sessions.undo")
+    with pytest.raises(Unavailable):
+        world.start(key="key")
+    (first,) = world.database.rows
+    assert refused(lambda: world.start(key="key")).code == "idempotency_in_progress"
+    world.clock.sleep(20)
+    world.sweep.run_once()
+
+    again = world.start(key="key")
+
+    assert again != first
+    assert list(world.database.rows) == [again]
+    assert world.queue.queue == [again]
+
+
+def test_a_repeat_whose_answer_gets_lost_leaves_the_first_alone(world: World) -> None:
+    first = world.start(key="key")
+    for call in ("sessions.create", "sessions.find", "sessions.find"):
+        world.spoil(call, after=call == "sessions.create")
+        with pytest.raises(Unavailable):
+            world.start(key="key")
+
+    assert list(world.database.rows) == [first]
+    assert world.queue.queue == [first]
+    assert len(world.bucket.objects) == 1
+    assert world.start(key="key") == first
+
+
+def test_a_repeat_while_redis_is_away_leaves_the_first_alone(world: World) -> None:
+    first = world.start(key="key")
+    world.spoil("jobs.exists")
+
+    with pytest.raises(Unavailable):
+        world.start(key="key")
+
+    assert list(world.database.rows) == [first]
+    assert world.queue.queue == [first]
+
+
+def test_a_key_that_is_undone_while_it_is_repeated_starts_anew(world: World) -> None:
+    first = world.start(key="key")
+    world.spoil("sessions.find", lambda: world.database.undo(first))
+
+    again = world.tryons.create(world.user_id, world.garment_id, b"photo", "key")
+
+    assert not again.replayed
+    assert again.session_id != first
+    assert list(world.database.rows) == [again.session_id]
+
+
+def test_a_mismatch_starts_nothing_and_takes_nothing(world: World) -> None:
+    first = world.start(b"photo", key="key")
+
+    problem = refused(lambda: world.start(b"another", key="key"))
+
+    assert (problem.retry_after, problem.policy) == (None, None)
+    assert list(world.database.rows) == [first]
+    assert len(world.bucket.objects) == 1
+
+
+@pytest.mark.parametrize(
+    ("age", "job", "code"),
+    [
+        (0, False, "idempotency_in_progress"),
+        (STARTING_SECONDS - 0.001, False, "idempotency_in_progress"),
+        (STARTING_SECONDS, False, None),
+        (0, True, None),
+    ],
+)
+def test_in_progress_is_what_is_young_and_has_no_job(
+    world: World, age: float, job: bool, code: str | None
+) -> None:
+    first = world.start(key="key")
+    if not job:
+        world.queue.queue.clear()
+    world.clock.sleep(age)
+
+    if code:
+        assert refused(lambda: world.start(key="key")).code == code
+    else:
+        again = world.tryons.create(world.user_id, world.garment_id, b"photo", "key")
+        assert (again.session_id, again.replayed) == (first, True)
+
+
+@pytest.mark.parametrize("status", [Status.PROCESSING, Status.SUCCESS, Status.FAILED])
+def test_what_a_worker_has_had_is_not_in_progress(world: World, status: Status) -> None:
+    first = world.start(key="key")
+    world.database.rows[first] = replace(world.session(first), status=status)
+    world.queue.queue.clear()
+
+    assert world.start(key="key") == first
+
+
 # -- limits ----------------------------------------------------------------------------------
 
 
@@ -253,7 +476,175 @@ def test_one_users_limits_are_nobody_elses() -> None:
     assert world.tryons.create(str(uuid4()), world.garment_id, b"photo").session_id
 
 
+def test_without_limits_there_are_none() -> None:
+    world = World()
+    for _ in range(50):
+        world.start()
+        world.clock.sleep(0.001)
+
+    assert len(world.database.rows) == 50
+
+
+@pytest.mark.parametrize(
+    ("limits", "code"),
+    [
+        ({"unfinished_per_user": 1, "per_day_per_user": 1}, "too_many_unfinished"),
+        ({"unfinished_per_user": 1, "waiting": 1}, "busy"),
+    ],
+)
+def test_of_several_limits_one_is_said(limits: dict[str, int], code: str) -> None:
+    world = limited(**limits)
+    world.start()
+
+    assert refused(world.start).code == code
+
+
+def test_a_session_that_ended_makes_room() -> None:
+    world = limited(unfinished_per_user=1, waiting=1)
+    world.runner.run(world.start())
+
+    assert world.start()
+
+
+def test_what_failed_unpaid_is_not_counted_in_the_quota() -> None:
+    world = limited(per_day_per_user=1)
+    world.database.fail(world.start(), "interrupted")
+
+    assert world.start()
+
+
+def test_what_is_refused_keeps_no_key() -> None:
+    world = limited(waiting=1)
+    first = world.start()
+    assert refused(lambda: world.start(key="key")).code == "busy"
+    assert world.database.keys == {}
+    world.database.claim(first)
+
+    assert world.start(key="key")
+
+
+@pytest.mark.parametrize("limit", ["unfinished_per_user", "per_day_per_user", "waiting"])
+def test_a_repeat_is_within_every_limit(limit: str) -> None:
+    world = limited(**{limit: 1})
+    first = world.start(key="key")
+
+    assert world.start(key="key") == first
+
+
 # -- status ----------------------------------------------------------------------------------
+
+
+def test_what_redis_knows_asks_no_database(world: World) -> None:
+    world.spoil("sessions.find", AssertionError("asked"))
+    state = SessionState(Status.PROCESSING)
+    world.polls.advance(world.user_id, "session", state)
+
+    assert world.tryons.status(world.user_id, "session").state == state
+
+
+def test_a_deletes_mark_asks_no_database(world: World) -> None:
+    session_id = world.start()
+    world.spoil("sessions.find", AssertionError("asked"))
+    world.polls.mark_deleted(world.user_id, session_id)
+
+    assert refused(lambda: world.tryons.status(world.user_id, session_id)).code == (
+        "session_not_found"
+    )
+    assert world.tryons.cached_status(world.user_id, session_id) is None
+
+
+def test_what_the_database_told_does_not_replace_what_is_newer(world: World) -> None:
+    session_id = world.start()
+    newer = SessionState(Status.PROCESSING, began_at=1.0)
+    world.spoil(
+        "sessions.find",
+        lambda: world.polls.advance(world.user_id, session_id, newer),
+        after=True,
+    )
+
+    view = world.tryons.status(world.user_id, session_id)
+
+    assert view.state.status is Status.QUEUED
+    assert world.told(session_id) == newer
+
+
+def test_what_is_not_there_is_not_remembered(world: World) -> None:
+    assert refused(lambda: world.tryons.status(world.user_id, "session"))
+
+    assert world.polls.states == {}
+
+
+def test_without_the_database_a_status_that_redis_does_not_know_cannot_be_told(
+    world: World,
+) -> None:
+    session_id = world.start()
+    world.spoil("sessions.find")
+
+    with pytest.raises(Unavailable):
+        world.tryons.status(world.user_id, session_id)
+
+
+def test_a_failed_session_says_why_also_from_the_database(world: World) -> None:
+    session_id = world.start()
+    world.database.fail(session_id, "photo_rejected")
+
+    view = world.tryons.status(world.user_id, session_id)
+
+    expected = failed("photo_rejected")
+    assert (view.state.error_code, view.state.error_message) == (
+        "photo_rejected", expected.error_message,
+    )  # fmt: skip
+    assert not view.needs_url
+    assert view.eta is None
+
+
+def test_only_a_success_needs_a_url(world: World) -> None:
+    for state in (SessionState(Status.QUEUED), SessionState(Status.PROCESSING), failed("busy")):
+        world.polls.advance(world.user_id, "session", state)
+        view = world.tryons.cached_status(world.user_id, "session")
+        assert view is not None
+        assert not view.needs_url
+
+
+def test_a_url_that_redis_has_is_not_signed_again(world: World) -> None:
+    url = SignedUrl("https://signed.example/kept", START + timedelta(minutes=30))
+    world.polls.results["session"] = url
+    world.polls.advance(world.user_id, "session", SessionState(Status.SUCCESS))
+
+    view = world.tryons.cached_status(world.user_id, "session")
+
+    assert view is not None
+    assert view.result == url
+
+
+def test_a_url_is_that_of_the_users_own_picture_and_changes_nothing_else(world: World) -> None:
+    session_id = world.start()
+    world.runner.run(session_id)
+    view = world.tryons.status(world.user_id, session_id)
+    asked = noted_signs(world)
+
+    shown = world.tryons.with_result_url(view, world.user_id, session_id)
+
+    assert asked == [[f"try-on-results/{world.user_id}/{session_id}_result.png"]]
+    assert replace(shown, result=None) == view
+    assert shown.result is not None
+    assert shown.result.expires_at == world.clock.now() + timedelta(hours=1)
+
+
+def noted_signs(world: World) -> list[list[str]]:
+    """What is signed from now on, call by call."""
+    calls: list[list[str]] = []
+    sign = world.bucket.sign
+
+    def noting(paths: Collection[str]) -> object:
+        calls.append(sorted(paths))
+        return sign(paths)
+
+    world.bucket.sign = noting  # type: ignore[method-assign, assignment]
+    return calls
+
+
+# -- status: how long it will take -------------------------------------------------------------
 
 
 def test_a_status_comes_from_redis_and_else_from_the_database(world: World) -> None:
@@ -369,6 +760,88 @@ def test_each_of_its_pictures_has_a_url_if_it_is_there(world: World) -> None:
     assert (second.photo_url, second.result_url, second.ai_generated) == (None, None, False)
 
 
+def test_all_pictures_of_a_page_are_signed_at_once(world: World) -> None:
+    sessions = []
+    for _ in range(3):
+        session_id = world.start()
+        world.runner.run(session_id)
+        sessions.append(world.session(session_id))
+    page = world.tryons.history(world.user_id, 10)
+    asked = noted_signs(world)
+
+    world.tryons.with_urls(page)
+
+    named = {path for one in sessions for path in (one.photo, one.result) if path}
+    assert asked == [sorted(named | {"garments/shirt.png"})]
+
+
+def test_an_empty_page_has_no_entries(world: World) -> None:
+    assert world.tryons.history(world.user_id, 10) == []
+    assert world.tryons.with_urls([]) == []
+
+
+def test_the_history_is_the_users_own(world: World) -> None:
+    theirs = world.tryons.create(str(uuid4()), world.garment_id, b"photo").session_id
+    world.database.fail(theirs, "interrupted")
+
+    assert world.tryons.history(world.user_id, 10) == []
+
+
+def test_pages_continue_where_times_are_equal(world: World) -> None:
+    started = [world.start() for _ in range(5)]
+    for session_id in started:
+        world.database.fail(session_id, "interrupted")
+    seen: list[str] = []
+    before = None
+    while page := world.tryons.history(world.user_id, 2, before):
+        seen += [session.id for session in page]
+        before = page[-1].created_at, page[-1].id
+
+    assert seen == sorted(started, reverse=True)
+
+
+def test_without_storage_the_history_cannot_be_shown(world: World) -> None:
+    world.database.fail(world.start(), "interrupted")
+    world.spoil("pictures.sign")
+
+    with pytest.raises(Unavailable):
+        world.tryons.with_urls(world.tryons.history(world.user_id, 10))
+
+
+def test_of_the_bucket_only_the_users_own_pictures_are_signed(world: World) -> None:
+    """A row from before this service may name anything."""
+    session_id = world.start()
+    world.database.fail(session_id, "interrupted")
+    others = f"user-uploads/{uuid4()}/1_original.jpg"
+    world.bucket.objects[others] = b"somebody else"
+    session = replace(world.session(session_id), photo=others, result=f"{world.user_id}/x.png")
+
+    (entry,) = world.tryons.with_urls([session])
+
+    assert (entry.photo_url, entry.result_url) == (None, None)
+
+
+def test_a_delete_removes_nobody_elses_pictures(world: World) -> None:
+    session_id = world.start()
+    others = f"user-uploads/{uuid4()}/1_original.jpg"
+    world.bucket.objects[others] = b"somebody else"
+    world.database.rows[session_id] = replace(world.session(session_id), photo=others)
+
+    world.tryons.delete(world.user_id, session_id)
+
+    assert others in world.bucket.objects
+
+
+def test_a_row_without_a_photo_is_shown_and_deleted(world: World) -> None:
+    session_id = world.start()
+    world.database.fail(session_id, "interrupted")
+    bare = replace(world.session(session_id), photo=None)
+
+    (entry,) = world.tryons.with_urls([bare])
+
+    assert (entry.photo_url, entry.result_url, entry.ai_generated) == (None, None, False)
+
+
 def test_a_garment_that_was_removed_is_none(world: World) -> None:
     world.runner.run(world.start())
     world.database.garments.clear()
@@ -419,6 +892,71 @@ def test_what_a_delete_cannot_reach_is_left_to_the_sweep(world: World, call: str
 
     assert world.database.rows == {}
     assert world.bucket.objects == {}
+
+
+def test_a_delete_is_told_to_polls_even_of_what_was_not_there(world: World) -> None:
+    session_id = world.start()
+    world.polls.advance(world.user_id, session_id, SessionState(Status.QUEUED))
+    world.database.undo(session_id)
+
+    refused(lambda: world.tryons.delete(world.user_id, session_id))
+
+    assert refused(lambda: world.tryons.status(world.user_id, session_id))
+
+
+def test_somebody_elses_delete_changes_nothing(world: World) -> None:
+    session_id = world.start()
+    world.runner.run(session_id)
+
+    refused(lambda: world.tryons.delete(str(uuid4()), session_id))
+
+    assert world.tryons.status(world.user_id, session_id).state.status is Status.SUCCESS
+    assert len(world.bucket.objects) == 2
+    assert world.queue.cancelled_ids == set()
+
+
+def test_a_delete_takes_also_a_result_that_no_row_names_yet(world: World) -> None:
+    session_id = world.start()
+    world.database.claim(session_id)
+    world.bucket.objects[world.session(session_id).result_path] = b"just stored"
+
+    world.tryons.delete(world.user_id, session_id)
+
+    assert world.bucket.objects == {}
+
+
+@pytest.mark.parametrize("status", [Status.QUEUED, Status.PROCESSING])
+def test_a_run_that_was_not_told_of_a_delete_finds_no_row(world: World, status: Status) -> None:
+    session_id = world.start()
+    world.database.rows[session_id] = replace(world.session(session_id), status=status)
+    world.spoil("jobs.cancel")
+
+    world.tryons.delete(world.user_id, session_id)
+    world.runner.run(session_id)
+
+    assert world.provider.submitted == []
+    assert world.bucket.objects == {}
+
+
+def test_a_second_delete_while_storage_is_away_finds_nothing(world: World) -> None:
+    session_id = world.start()
+    world.spoil("pictures.remove", times=2)
+    world.tryons.delete(world.user_id, session_id)
+    assert len(world.bucket.objects) == 1
+
+    assert refused(lambda: world.tryons.delete(world.user_id, session_id)).code == (
+        "session_not_found"
+    )
+
+
+def test_a_delete_takes_nothing_of_the_users_other_sessions(world: World) -> None:
+    kept, gone = world.start(), world.start()
+
+    world.tryons.delete(world.user_id, gone)
+
+    assert list(world.database.rows) == [kept]
+    assert set(world.bucket.objects) == {world.session(kept).photo}
+    assert world.queue.queue == [kept]
 
 
 def test_without_the_database_nothing_is_deleted(world: World) -> None:

@@ -330,3 +330,19 @@ def test_what_must_be_said_is_said_also_just_after_redis_was_away(polls: Polls, 
     assert (polls.redis.get(KEY) != before) == must
     assert (polls.lives() > 2) == must
     assert not polls.redis.exists(SAMPLES_KEY)
+
+
+@pytest.mark.parametrize("rubbish", [b"[1]", b"x", b"null", b'["a", "b"]', b"7"])
+def test_what_another_version_has_written_is_unknown_and_harms_nobody(rubbish: bytes) -> None:
+    redis = FakeStrictRedis(server=FakeServer())
+    urls = SignedUrlCache(Cache(redis), "bucket")
+    cache = RedisStatusCache(Cache(redis), urls)
+    redis.set(TYPICAL_KEY, rubbish)
+    redis.set(urls.key(result_path("u", "s")), rubbish)
+    redis.lpush(SAMPLES_KEY, rubbish)
+
+    cache.record_durations(TypicalDurations(1, 2))
+    found = cache.find("u", "s")
+
+    assert (found.typical, found.result) == (None, None)
+    assert urls.find([result_path("u", "s")]) == {}

@@ -551,7 +551,20 @@ def test_a_task_that_goes_before_it_is_read_lets_the_run_submit(world: World) ->
     world.spoil("sessions.task", lambda: world.database.allow_one_resubmit(session.id, TASK.id))
 
     assert submit(world, session).id == "task-1"
+    assert world.outcomes(session.id) == ["accepted", "accepted"]
     assert len(world.provider.submitted) == 1
+
+
+def test_a_session_that_goes_before_its_task_is_read_is_not_submitted(world: World) -> None:
+    session = claimed(world)
+    attempt = held_by_another(world, session)
+    world.database.record_outcome(attempt, Outcome.ACCEPTED, TASK)
+    world.spoil("sessions.task", lambda: world.database.delete(session.id, world.user_id))
+
+    with pytest.raises(Cancelled):
+        submit(world, session)
+
+    assert world.provider.submitted == []
 
 
 @pytest.mark.parametrize(("cap", "spent"), [(1, 1), (2, 2), (3, 5)])

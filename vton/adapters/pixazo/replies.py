@@ -120,11 +120,11 @@ def _refusal(answer: Answer, body: Mapping[str, Any]) -> ProviderError:
     status, text, code = answer.status, error_text(answer), _kling_code(body)
     if status >= 500 and status != 503:  # whatever it says, it may have been accepted
         return PermanentError("provider_uncertain", text)
-    if code in _BILLING_CODES or status == 402 or (status == 403 and body):
-        return PaymentRequired(text)
     no_model = body.get("error") == "Model not found"
     if status in (401, 404) or no_model or code in _ACCOUNT_CODES:
         return _account_refused(text)
+    if code in _BILLING_CODES or status == 402 or (status == 403 and body):
+        return PaymentRequired(text)
     if status in (403, 429, 503):  # 403 without JSON: an edge in front of the API challenges us
         return RetryableError(text, retry_after(answer))
     if status in (400, 413, 422):
@@ -203,7 +203,7 @@ def _progress(body: Mapping[str, Any]) -> Progress:
     if word in _DONE and url is None:
         return Progress(failure="result_unusable")
     if word not in _RUNNING and word not in _DONE:
-        logger.warning("the provider's status %r is not known", word[:40])
+        logger.warning("the provider's status %r is not known", _without_urls(word)[:40])
     return Progress(result_url=url) if word not in _RUNNING else Progress()
 
 
@@ -260,4 +260,4 @@ def _kling_code(body: Mapping[str, Any]) -> int:
 
 def _without_urls(text: object) -> str:
     """The vendor's words for the log, short, and without our own signed URLs it may quote."""
-    return re.sub(r"https?://\S+", "<URL>", str(text)[:2000])[:200]
+    return re.sub(r"https?:\\?/\\?/\S+", "<URL>", str(text)[:2000])[:200]

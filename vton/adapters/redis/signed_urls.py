@@ -34,7 +34,8 @@ class SignedUrlCache:
         if not paths:
             return {}
         found = zip(paths, self.cache.read([self.key(path) for path in paths]), strict=True)
-        return {path: load(value) for path, value in found if value}
+        known = ((path, load(value)) for path, value in found if value)
+        return {path: url for path, url in known if url}
 
     def remember(self, signed: Mapping[str, SignedUrl]) -> None:
         """Hand these URLs out for a while."""
@@ -52,10 +53,13 @@ class SignedUrlCache:
         self.cache.require(lambda redis: redis.delete(*map(self.key, paths)), None)
 
 
-def load(value: bytes) -> SignedUrl:
-    """Return a URL from what is stored in Redis."""
-    url, expires_at = json.loads(value)
-    return SignedUrl(url, datetime.fromisoformat(expires_at))
+def load(value: bytes) -> SignedUrl | None:
+    """Return a URL from what is stored in Redis; None of what another version of us has written."""
+    try:
+        url, expires_at = json.loads(value)
+        return SignedUrl(url, datetime.fromisoformat(expires_at))
+    except (ValueError, TypeError):
+        return None
 
 
 def dump(signed: SignedUrl) -> str:

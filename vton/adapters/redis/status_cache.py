@@ -75,7 +75,7 @@ class RedisStatusCache:
             state=_load(entry) if entry else None,
             deleted=entry == _DELETED,
             result=signed_urls.load(signed) if signed else None,
-            typical=TypicalDurations(*json.loads(typical)) if typical else None,
+            typical=_load_typical(typical) if typical else None,
         )
 
     def advance(self, user_id: str, session_id: str, state: SessionState) -> None:
@@ -105,9 +105,12 @@ class RedisStatusCache:
                 pipeline.ltrim(SAMPLES_KEY, 0, SAMPLES - 1)
                 pipeline.expire(SAMPLES_KEY, TYPICAL_SECONDS)
                 pipeline.lrange(SAMPLES_KEY, 0, -1)
-                samples = orjson.loads(b"[%b]" % b",".join(pipeline.execute()[-1]))
+                samples = list(filter(None, map(_load_typical, pipeline.execute()[-1])))
             if len(samples) >= MIN_SAMPLES:
-                medians = [statistics.median(column) for column in zip(*samples, strict=True)]
+                medians = [
+                    statistics.median(sample.wait for sample in samples),
+                    statistics.median(sample.run for sample in samples),
+                ]
                 redis.set(TYPICAL_KEY, json.dumps(medians), ex=TYPICAL_SECONDS)
 
         self._cache.ask(note, None)
@@ -115,6 +118,15 @@ class RedisStatusCache:
     def _write(self, user_id: str, session_id: str, entry: bytes, seconds: int) -> None:
         key = status_key(user_id, session_id)
         self._cache.require(lambda redis: redis.eval(_ADVANCE, 1, key, entry, seconds), None)
+
+
+def _load_typical(value: bytes) -> TypicalDurations | None:
+    """The durations; None of what another version of us has written."""
+    try:
+        wait, run = orjson.loads(value)
+        return TypicalDurations(float(wait), float(run))
+    except (ValueError, TypeError):
+        return None
 
 
 def _load(entry: bytes) -> SessionState | None:
