@@ -59,7 +59,7 @@ class FakeClock:
             self._due.remove(first)
             self.seconds = max(self.seconds, first[0])
             first[1]()
-        self.seconds = until
+        self.seconds = max(self.seconds, until)
 
     def wait(self, seconds: float) -> bool:
         if not self.stopping:

@@ -497,11 +497,11 @@ def test_passes_are_ten_seconds_apart_until_the_process_ends(
 ) -> None:
     passes: list[float] = []
 
-    def make_pass() -> None:
+    def pass_again() -> None:
         passes.append(world.clock.seconds)
-        world.spoil("jobs.try_acquire_leadership", make_pass)
+        world.spoil("jobs.try_acquire_leadership", pass_again)
 
-    world.spoil("jobs.try_acquire_leadership", make_pass)
+    world.spoil("jobs.try_acquire_leadership", pass_again)
     if stop_after:
         world.clock.after(stop_after, world.clock.stop)
     else:

@@ -245,6 +245,18 @@ def test_a_session_that_ended_is_not_submitted_again(
     assert claim_of(db, session_id) is not None
 
 
+@pytest.mark.parametrize("status", ["success", "failed"])
+def test_what_was_submitted_once_more_and_ended_is_not_submitted_again(
+    db: Database, bystander: UUID, status: str
+) -> None:
+    session_id = submitted(db)
+    allow_resubmit(db, session_id, "t1")
+    submitted(db, "t2", session_id)
+    end_session(db, session_id, status)
+
+    assert not allow_resubmit(db, session_id, "t1")
+
+
 def test_a_session_that_is_gone_is_not_submitted_again(db: Database, bystander: UUID) -> None:
     session_id = submitted(db)
     db.execute("delete from try_on_history where id = %s", [session_id])

@@ -139,11 +139,13 @@ class SessionRunner:
     def _poll(self, session: Session, task: ProviderTask) -> Progress:
         """Ask the provider once, and again while it cannot answer or has yet to know the task."""
         provider = self._provider_of(task)
-        not_found_until = self.clock.monotonic() + NOT_FOUND_SECONDS
+        not_found_until = None
         while True:
             try:
                 return self.retries.with_backoff(session, lambda: provider.poll(task))
             except TaskNotFound:
+                if not_found_until is None:
+                    not_found_until = self.clock.monotonic() + NOT_FOUND_SECONDS
                 if self.clock.monotonic() > not_found_until:
                     raise PermanentError("provider_failed", f"task {task.id} unknown") from None
                 self.retries.sleep_unless_cancelled(session, self.poll_interval)
@@ -196,6 +198,9 @@ class SessionRunner:
             self._publish(session, SessionState(Status.SUCCESS))
             logger.info("session=%s success", session.id)
             return
-        if until_available(lambda: self.sessions.status(session.id)) in (None, Status.FAILED):
+        status = until_available(lambda: self.sessions.status(session.id))
+        if status is Status.SUCCESS:  # or it was this run's own write, whose answer was lost
+            self._publish(session, SessionState(Status.SUCCESS))
+        elif status is None or status is Status.FAILED:
             until_available(lambda: self.pictures.remove([path]))
         raise Cancelled
