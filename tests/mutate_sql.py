@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import re
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -159,7 +160,9 @@ class Lane:
                     if not self._passes(tests, url, migrations):
                         return Result.KILLED
                 return Result.SURVIVED
-            except psycopg.Error:
+            except psycopg.Error as error:
+                if error.sqlstate is None:  # the server is gone
+                    raise
                 return Result.NOT_APPLIED
             finally:
                 admin.execute(f"drop database {name} with (force)".encode())
@@ -180,6 +183,7 @@ class Lane:
 
 def run_tests(tests: str, url: str, migrations: Path) -> None:
     """Run them in this process, and end it with their status."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.chdir(ROOT)
     os.environ |= {"VTON_DATABASE_URL": url, "VTON_MIGRATIONS": str(migrations)}
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
@@ -213,6 +217,7 @@ def results(mutants: list[Mutant]) -> list[Result]:
 
 def main() -> int:
     """Make the mutants, run the tests, and say what survived."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # and end the servers
     began = time.monotonic()
     mutants = [
         Mutant(path, change)

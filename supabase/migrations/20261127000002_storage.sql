@@ -24,10 +24,10 @@ begin
   loop
     if found.text like '%bucket\_id%' and found.text not like '%vton-assets%' then
       continue;
+    elsif found.text like '%AND (bucket\_id <> ''vton-assets''%' then  -- by an earlier application
+      continue;
     elsif found.text like '%vton-assets%' and found.text !~* '(any|all) \(|\sor\s|\sin\s' then
       execute format('drop policy %I on storage.objects', found.policyname);
-      continue;
-    elsif found.text like '%bucket_id <> ''vton-assets''%' then
       continue;
     end if;
     condition := '';

@@ -435,7 +435,7 @@ def test_a_cancelled_session_that_still_lives_is_left_to_its_run(world: World) -
 def test_a_new_cancelled_session_may_still_be_undone_by_its_request(world: World) -> None:
     session_id = lost(world, claimed=False)
     world.queue.cancelled_ids.add(session_id)
-    world.clock.sleep(NEW_SECONDS - 0.5)
+    world.clock.sleep(19.5)
     world.sweep.run_once()
     assert session_id in world.database.rows
 
@@ -551,8 +551,11 @@ def test_the_pictures_of_what_went_for_its_age_go_in_the_same_pass(world: World)
 
 def test_a_key_of_a_day_goes_and_the_session_stays(world: World) -> None:
     world.runner.run(session_id := world.start(key="key"))
-    world.clock.seconds = DAY + 1
+    world.clock.seconds = DAY
+    world.sweep.run_once()
+    assert len(world.database.keys) == 1
 
+    world.clock.seconds = DAY + 1
     world.sweep.run_once()
 
     assert world.database.keys == {}

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-import pytest
 from sql.rows import Database, values
 
 BESIDES = """
@@ -81,9 +80,6 @@ def test_what_opens_the_bucket_goes_and_what_opens_others_stays(
     ]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="what the first application has limited to other buckets, the second drops"
-)
 def test_policies_of_other_buckets_stay_when_the_migrations_are_applied_again(
     theirs: Database, adopt: Callable[[], None]
 ) -> None:
