@@ -401,6 +401,19 @@ def test_in_progress_is_what_is_young_and_has_no_job(
         assert (again.session_id, again.replayed) == (first, True)
 
 
+def test_what_could_not_be_undone_is_not_replayed(world: World) -> None:
+    world.spoil("pictures.put")
+    world.spoil("sessions.undo")
+    with pytest.raises(Unavailable):
+        world.start(key="key")
+    world.clock.sleep(61)
+
+    assert refused(lambda: world.start(key="key")).code == "idempotency_in_progress"
+
+    world.sweep.run_once()
+    assert world.session(world.start(key="key")).status is Status.QUEUED
+
+
 @pytest.mark.parametrize("status", [Status.PROCESSING, Status.SUCCESS, Status.FAILED])
 def test_what_a_worker_has_had_is_not_in_progress(world: World, status: Status) -> None:
     first = world.start(key="key")

@@ -239,11 +239,15 @@ class TryOns:
         raise refusal(admission, self.clock.now())
 
     def _replay(self, user_id: str, session_id: str) -> Started:
-        """Give the same answer once more, unless the first request is still being worked on."""
+        """Give the same answer once more, unless the first request is still being worked on.
+
+        So is one that could not be undone: the sweep will, and then the key is free.
+        """
         session = self.sessions.find(session_id, user_id)
         if session is not None and session.status is Status.QUEUED:
             age = (self.clock.now() - session.created_at).total_seconds()
-            if age < STARTING_SECONDS and not self.jobs.exists(session_id):
+            young = age < STARTING_SECONDS and not self.jobs.exists(session_id)
+            if young or self.jobs.cancelled(session_id):
                 raise Problem("idempotency_in_progress", retry_after=1)
         return Started(session_id, replayed=True)
 
