@@ -427,3 +427,23 @@ def test_a_picture_that_is_not_there_has_no_url(shop: Shop) -> None:
 
 def test_an_empty_shop_has_no_urls(shop: Shop) -> None:
     assert shop.garments.with_urls([]) == []
+
+
+def test_a_list_in_another_encoding_is_said(shop: Shop) -> None:
+    shop.has("a.png")
+    (shop.folder / "garments.csv").write_bytes("file,name\na.png,grün\n".encode("cp1252"))
+
+    assert shop.refuses() == "garments.csv is not UTF-8: save it as 'CSV UTF-8'"
+
+
+def test_a_name_that_no_file_can_have_is_said(shop: Shop) -> None:
+    shop.has(listed=f"file,name\n{'x' * 300}.png,A\n")
+
+    assert shop.refuses().startswith("garments.csv: ")
+
+
+def test_names_are_made_of_files_alone(shop: Shop) -> None:
+    shop.has("women's-2nd_shirt.png", "---.png")
+    (shop.folder / "x.png").mkdir()
+
+    assert {entry.name for entry in shop.do_import()} == {"Women's 2nd Shirt", "---.png"}

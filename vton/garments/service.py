@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from string import capwords
 
 from vton.errors import Problem
 from vton.garments.model import Garment
@@ -101,11 +102,18 @@ def _read_folder(folder: Path) -> list[Entry]:
     if not folder.is_dir():
         raise ImportFailed(f"{folder} is not a folder")
     if (folder / LIST_FILE).exists():
-        entries = list(_listed(folder))
+        try:
+            entries = list(_listed(folder))
+        except UnicodeDecodeError:
+            raise ImportFailed(f"{LIST_FILE} is not UTF-8: save it as 'CSV UTF-8'") from None
+        except (csv.Error, OSError) as error:
+            raise ImportFailed(f"{LIST_FILE}: {error}") from None
     else:
-        files = sorted(f for f in folder.iterdir() if f.suffix.lower() in PICTURE_SUFFIXES)
+        files = (f for f in folder.iterdir() if f.suffix.lower() in PICTURE_SUFFIXES)
         entries = [
-            Entry(f, re.sub(r"[-_]+", " ", f.stem).strip().title(), None, None) for f in files
+            Entry(f, capwords(re.sub(r"[-_]+", " ", f.stem)) or f.name, None, None)
+            for f in sorted(files)
+            if f.is_file()
         ]
     if not entries:
         raise ImportFailed(f"{folder} has no pictures ({', '.join(PICTURE_SUFFIXES)})")
