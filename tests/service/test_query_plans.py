@@ -27,10 +27,10 @@ INDEXES = {
     "erasures_created_idx", "erasures_new_idx", "garments_category_idx", "garments_created_idx",
     "idempotency_keys_created_idx", "idempotency_keys_session_idx", "submits_open_idx",
     "submits_paid_idx", "submits_session_idx", "submits_user_idx", "try_on_history_created_idx",
-    "try_on_history_garment_idx", "try_on_history_unfinished_idx", "try_on_history_user_idx",
-    "try_on_history_user_unfinished_idx",
+    "try_on_history_garment_idx", "try_on_history_photo_idx", "try_on_history_unfinished_idx",
+    "try_on_history_user_idx", "try_on_history_user_unfinished_idx",
 }  # fmt: skip
-"""Each has a query; the two that say that something is there once only are not among them."""
+"""Each has a query; garments_image_url_idx, which is not among them, serves the import."""
 ROWS = 20_000
 FEW = 100
 """So many rows may be read and thrown away."""
