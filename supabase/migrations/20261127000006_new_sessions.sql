@@ -40,8 +40,8 @@ $$;
 --   busy      too many sessions of all users wait
 --   unfinished, quota   this user has too many unfinished, or today
 --   paid_cap  the day's paid calls are used up
--- Raises foreign_key_violation or unique_violation, naming the constraint, for an unknown garment
--- or user, or a photo's name that is taken.
+-- Raises foreign_key_violation, naming the constraint, for an unknown garment or user, and
+-- unique_violation where another session has a photo of that name.
 create or replace function public.create_session(
   p_id uuid, p_user_id uuid, p_garment_id uuid, p_photo text,
   p_idempotency_key text, p_fingerprint text,
