@@ -74,7 +74,7 @@ class SessionRunner:
         try:
             self._make_picture(session, report)
         except Cancelled:
-            logger.info("session=%s is not wanted any more", session_id)
+            logger.info("session=%s was ended elsewhere", session_id)
         except PermanentError as failure:
             logger.warning("session=%s %s: %s", session_id, failure.code, failure)
             self._fail(session, failure.code)
