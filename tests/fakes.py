@@ -383,6 +383,7 @@ class FakeStatusCache:
     def __init__(self) -> None:
         self.states: dict[tuple[str, str], SessionState] = {}
         self.told: list[SessionState] = []
+        self.away = False
         self.deleted: set[tuple[str, str]] = set()
         self.results: dict[str, SignedUrl] = {}
         self.typical: TypicalDurations | None = None
@@ -395,9 +396,12 @@ class FakeStatusCache:
         result = self.results.get(session_id)
         return CachedStatus(None if deleted else state, deleted, result, self.typical)
 
-    def advance(self, user_id: str, session_id: str, state: SessionState) -> None:
+    def advance(self, user_id: str, session_id: str, state: SessionState) -> bool:
+        if self.away:
+            return False
         self.told.append(state)
         self.states[user_id, session_id] = state
+        return True
 
     def set_if_absent(self, user_id: str, session_id: str, state: SessionState) -> None:
         self.states.setdefault((user_id, session_id), state)

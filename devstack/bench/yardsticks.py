@@ -23,8 +23,9 @@ class Nothing:
         """Know nothing."""
         return CachedStatus(None, deleted=False, result=None, typical=None)
 
-    def advance(self, user_id: str, session_id: str, state: SessionState) -> None:
+    def advance(self, user_id: str, session_id: str, state: SessionState) -> bool:
         """Keep nothing."""
+        return True
 
     def set_if_absent(self, user_id: str, session_id: str, state: SessionState) -> None:
         """Keep nothing."""

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from fakes import RESULT_URL, START, FakeProvider, World
 
+from vton.adapters.redis.status_cache import UNFINISHED_SECONDS
 from vton.errors import CATALOGUE
 from vton.tryon.model import ProviderTask, SessionState, Status
 from vton.tryon.ports.database import Outcome
@@ -1078,6 +1079,32 @@ def test_the_picture_of_a_session_whose_row_is_gone_is_removed(
 
     assert path not in world.bucket.objects
     assert [state.status for state in world.polls.told] == [Status.PROCESSING]
+
+
+@pytest.mark.parametrize("answers", [[DONE], [FAILED]])
+def test_polls_are_told_of_an_end_as_soon_as_they_can_be(
+    world: World, answers: list[Progress]
+) -> None:
+    def go_away() -> None:
+        world.polls.away = True
+        world.clock.after(8, lambda: setattr(world.polls, "away", False))
+
+    world.spoil("vendor.poll", go_away)
+    world.provider.poll_answers = answers
+
+    session_id = run(world)
+
+    assert world.told(session_id).status is world.session(session_id).status
+    assert world.clock.seconds < 5 + 8.5
+
+
+def test_a_run_does_not_wait_for_ever_to_tell_its_end(world: World) -> None:
+    world.polls.away = True
+
+    session_id = run(world)
+
+    assert world.session(session_id).status is Status.SUCCESS
+    assert 5 + UNFINISHED_SECONDS < world.clock.seconds < 5 + 2 * UNFINISHED_SECONDS
 
 
 def test_polls_are_told_of_a_success_whose_answer_was_lost(world: World) -> None:

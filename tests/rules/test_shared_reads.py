@@ -210,7 +210,7 @@ def test_an_answer_to_something_else_is_not_believed(wrong: object) -> None:
 
     assert cache.read(["a"]) == [None]
     assert wire.broken_off == 1
-    cache._not_before = 0.0  # ten seconds later
+    cache._not_before = 0.0  # a while later
     assert cache.read(["b"]) == [b"of b"]
 
 
@@ -232,7 +232,7 @@ def test_those_for_whom_an_ended_one_has_read_do_without_redis() -> None:
     cache, found = read_together(wire, ["a"], ["b"], ["c", "d"])
 
     assert found == [[b"of a"], end, [None, None]]
-    cache._not_before = 0.0  # ten seconds later
+    cache._not_before = 0.0  # a while later
     assert cache.read(["e"]) == [b"of e"]
 
 
@@ -265,7 +265,7 @@ def test_what_is_asked_is_answered(counted: Counted) -> None:
     assert counted.cache.read(["counter", "nothing"]) == [b"2", None]
 
 
-def test_a_redis_that_is_away_is_not_asked_for_ten_seconds(
+def test_a_redis_that_is_away_is_not_asked_for_a_while(
     counted: Counted, caplog: pytest.LogCaptureFixture
 ) -> None:
     counted.server.connected = False
@@ -280,14 +280,14 @@ def test_a_redis_that_is_away_is_not_asked_for_ten_seconds(
     assert counted.calls == 1
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert began + AWAY_SECONDS <= counted.cache._not_before <= ended + AWAY_SECONDS
-    assert AWAY_SECONDS == 10
+    assert AWAY_SECONDS == 20
 
 
 def test_it_is_asked_again_after_that(counted: Counted) -> None:
     counted.server.connected = False
     counted.cache.ask(counted.call, None)
     counted.server.connected = True
-    counted.cache._not_before = time.monotonic()  # ten seconds later
+    counted.cache._not_before = time.monotonic()  # a while later
 
     assert counted.cache.ask(counted.call, None) == 1
     assert counted.cache.read(["counter"]) == [b"1"]

@@ -9,7 +9,7 @@ import pytest
 from fakeredis import FakeServer, FakeStrictRedis
 from redis import Redis
 
-from vton.adapters.redis.cache import Cache
+from vton.adapters.redis.cache import AWAY_SECONDS, Cache
 from vton.adapters.redis.signed_urls import SignedUrlCache
 from vton.adapters.redis.status_cache import (
     MIN_SAMPLES,
@@ -313,6 +313,13 @@ def test_nothing_is_raised_while_redis_is_away(
 
     assert len(caplog.records) == 1
     assert polls.statuses.find(USER, SESSION) == NOTHING
+
+
+def test_redis_is_asked_again_only_when_what_it_kept_has_expired(polls: Polls) -> None:
+    """What ended while it was away is still `processing` there."""
+    polls.say("processing")
+
+    assert polls.lives() < AWAY_SECONDS
 
 
 @pytest.mark.parametrize("name", WRITES)

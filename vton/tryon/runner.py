@@ -31,6 +31,9 @@ logger = logging.getLogger(__name__)
 
 NOT_FOUND_SECONDS = 30.0
 """So long the provider may not know a task that it has just accepted."""
+TELL_SECONDS = 16.0
+"""Longer than polls believe what they were told of a run, see the status cache."""
+TELL_PAUSE_SECONDS = 0.2
 PICTURES = 20
 """How many pictures are fetched and stored at once: what bounds the worker's memory."""
 
@@ -106,8 +109,15 @@ class SessionRunner:
             self._publish(session, failed(code))
 
     def _publish(self, session: Session, state: SessionState) -> None:
-        """Tell polls what has become of a session."""
-        self.status_cache.advance(session.user_id, session.id, state)
+        """Tell polls what has become of a session.
+
+        Of its end while they cannot be told, too, until what they were told before has expired.
+        """
+        until = self.clock.monotonic() + (TELL_SECONDS if state.status.ended else 0)
+        while not self.status_cache.advance(session.user_id, session.id, state):
+            if self.clock.monotonic() >= until:
+                return
+            self.clock.sleep(TELL_PAUSE_SECONDS)
 
     # -- the wait ------------------------------------------------------------------------
 

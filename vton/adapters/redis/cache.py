@@ -12,8 +12,12 @@ from redis.exceptions import RedisError
 
 logger = logging.getLogger(__name__)
 
-AWAY_SECONDS = 10.0
-"""How long a Redis that has failed, or hangs, is not asked again."""
+AWAY_SECONDS = 20.0
+"""How long a Redis that has failed, or hangs, is not asked again.
+
+By then a status that it kept, and that could not be brought up to date meanwhile, has expired:
+else a success would be processing again.
+"""
 
 T = TypeVar("T")
 

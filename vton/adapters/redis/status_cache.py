@@ -78,9 +78,9 @@ class RedisStatusCache:
             typical=_load_typical(typical) if typical else None,
         )
 
-    def advance(self, user_id: str, session_id: str, state: SessionState) -> None:
+    def advance(self, user_id: str, session_id: str, state: SessionState) -> bool:
         seconds = ENDED_SECONDS if state.status.ended else UNFINISHED_SECONDS
-        self._write(user_id, session_id, dump(state), seconds)
+        return self._write(user_id, session_id, dump(state), seconds)
 
     def set_if_absent(self, user_id: str, session_id: str, state: SessionState) -> None:
         key, entry = status_key(user_id, session_id), dump(state)
@@ -115,9 +115,10 @@ class RedisStatusCache:
 
         self._cache.ask(note, None)
 
-    def _write(self, user_id: str, session_id: str, entry: bytes, seconds: int) -> None:
+    def _write(self, user_id: str, session_id: str, entry: bytes, seconds: int) -> bool:
         key = status_key(user_id, session_id)
-        self._cache.require(lambda redis: redis.eval(_ADVANCE, 1, key, entry, seconds), None)
+        answer = self._cache.require(lambda r: r.eval(_ADVANCE, 1, key, entry, seconds), None)
+        return answer is not None
 
 
 def _load_typical(value: bytes) -> TypicalDurations | None:

@@ -37,8 +37,11 @@ class StatusCache(Protocol):
         """Return what is known of a user's session, in one round trip."""
         ...
 
-    def advance(self, user_id: str, session_id: str, state: SessionState) -> None:
-        """Say what a session has become, unless it is known to have got further."""
+    def advance(self, user_id: str, session_id: str, state: SessionState) -> bool:
+        """Say what a session has become, unless it is known to have got further.
+
+        Return False where that could not be said.
+        """
         ...
 
     def set_if_absent(self, user_id: str, session_id: str, state: SessionState) -> None:
