@@ -23,7 +23,7 @@ class Nothing:
         """Know nothing."""
         return CachedStatus(None, deleted=False, result=None, typical=None)
 
-    def advance(self, user_id: str, session_id: str, state: SessionState) -> bool:
+    def advance(self, user_id: str, session_id: str, state: SessionState) -> bool:  # noqa: ARG002
         """Keep nothing."""
         return True
 
