@@ -101,7 +101,7 @@ def until(condition: Callable[[], Any]) -> Any:
     while time.monotonic() < deadline:
         if seen := condition():
             return seen
-        time.sleep(0.03)
+        time.sleep(0.05)
     raise AssertionError("it did not happen")
 
 

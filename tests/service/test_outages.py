@@ -138,7 +138,10 @@ STEPS = {
 
 
 @pytest.mark.parametrize("step", STEPS)
-@pytest.mark.parametrize(("kind", "after_work"), [("http", False), ("cut", True)])
+@pytest.mark.parametrize(
+    ("kind", "after_work"),
+    [pytest.param("http", False, marks=pytest.mark.thorough), ("cut", True)],
+)
 def test_a_run_outlasts_supabase(
     user: User,
     garment_id: str,
@@ -169,7 +172,7 @@ def test_an_error_task_is_submitted_again_though_the_answer_was_lost(
 
 
 @pytest.mark.parametrize("function", ["claim_submit", "record_outcome"])
-@pytest.mark.parametrize("after_work", [False, True])
+@pytest.mark.parametrize("after_work", [pytest.param(False, marks=pytest.mark.thorough), True])
 def test_a_page_in_place_of_an_answer_is_not_believed(
     user: User,
     garment_id: str,
