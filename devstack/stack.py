@@ -72,6 +72,8 @@ class Stack:
     stopping: threading.Event = field(default_factory=threading.Event)
     simulator_delay: float = 8.0
     quiet: bool = False
+    garments: Path = GARMENTS
+    """The folder that an empty local shop is filled from."""
     settings: dict[str, str] = field(default_factory=dict)
     """What is not in `environ` and was made up: addresses and keys of the local parts."""
 
@@ -243,7 +245,7 @@ class Stack:
             if self.stopping.wait(0.2):
                 return
         if not garments.json()["data"]:
-            done = self.run_flask("garments", "import", str(GARMENTS))
+            done = self.run_flask("garments", "import", str(self.garments))
             if done.returncode and not self.stopping.is_set():
                 raise StartError(f"the sample garments were not imported: {done.stdout.strip()}")
 

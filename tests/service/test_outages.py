@@ -208,7 +208,7 @@ def test_a_result_that_was_paid_for_is_kept_until_it_can_be_stored(
 ) -> None:
     wanted = picture_of(user.wait(user.start(garment_id)))
     before = simulator.stats()["downloads"]
-    spoil(kind="http", paths="try-on-results", methods=["POST"], times=3)
+    spoil(kind="http", paths="try-on-results", methods=["POST"], times=2)
 
     status = user.wait(user.start(garment_id))
 
