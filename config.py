@@ -74,6 +74,8 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     supabase_url: WebUrl
+    supabase_public_url: Annotated[str, _url("https", "http")] = ""
+    supabase_jwt_issuer: str = ""
     supabase_service_role_key: Secret
     supabase_jwt_secret: Secret = ""
     supabase_publishable_key: str = ""
@@ -107,6 +109,18 @@ class Config(BaseModel):
     demo_password: Secret = ""
     admin_user: str = "admin"
     admin_password: Secret = ""
+
+    @property
+    def public_url(self) -> str:
+        """Where browsers and the provider reach Supabase: signed links begin with it."""
+        return self.supabase_public_url or self.supabase_url
+
+    @property
+    def jwt_issuers(self) -> tuple[str, ...]:
+        """What access tokens may name as their issuer (`iss`)."""
+        if self.supabase_jwt_issuer:
+            return (self.supabase_jwt_issuer,)
+        return tuple({f"{url}/auth/v1": None for url in (self.supabase_url, self.public_url)})
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:

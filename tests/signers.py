@@ -1,6 +1,6 @@
 """Signing keys of a project, its tokens, and what it publishes, without any stack."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 from uuid import uuid4
 
@@ -11,10 +11,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
-from vton.adapters.supabase.tokens import (
-    KeySet,
-    SupabaseTokens,
-)
+from vton.adapters.supabase.keys import KeySet
+from vton.adapters.supabase.tokens import SupabaseTokens
 from vton.errors import Problem
 
 URL = "https://abcdefghijklmnopqrst.supabase.co"
@@ -95,9 +93,9 @@ class World:
         """What reads it; a thread's work is done at once."""
         return KeySet(self.fetch, self.clock, spawn=lambda work: work())
 
-    def tokens(self, secret: str = "") -> SupabaseTokens:
+    def tokens(self, secret: str = "", issuers: Collection[str] = ()) -> SupabaseTokens:
         """What checks tokens of this world."""
-        return SupabaseTokens(URL, secret, self.keys(), self.clock, self.clock)
+        return SupabaseTokens(URL, secret, issuers, self.keys(), self.clock, self.clock)
 
 
 def refusal(check: Callable[[], object]) -> str:

@@ -37,7 +37,7 @@ def create_app(config: Config, services: Services | None = None) -> Flask:
         health=services.health,
         rate=RequestRate(services.redis, config.rate_limit),
         demo=Demo(
-            config.supabase_url,
+            config.public_url,
             config.supabase_publishable_key,
             config.demo_email,
             config.demo_password,

@@ -85,7 +85,7 @@ def connect(config: Config, redis_connections: int = WEB_REDIS_CONNECTIONS) -> S
     adapters = _adapters(config, redis)
     pictures, garment_rows = adapters.pictures, adapters.garment_rows
     return Services(
-        tokens=SupabaseTokens(config.supabase_url, config.supabase_jwt_secret),
+        tokens=SupabaseTokens(config.supabase_url, config.supabase_jwt_secret, config.jwt_issuers),
         tryons=_tryons(config, adapters),
         runner=_runner(config, adapters),
         sweep=_sweep(config, adapters),
@@ -101,9 +101,9 @@ def _adapters(config: Config, redis: Redis) -> Adapters:
         config.supabase_url, config.supabase_service_role_key, SUPABASE_CONNECTIONS
     )
     cache = Cache(redis)
-    bucket_url = f"{config.supabase_url}/{config.storage_bucket}"
+    bucket_url = f"{config.public_url}/{config.storage_bucket}"
     signed_urls = SignedUrlCache(cache, bucket_url)
-    pictures = Bucket(supabase, config.storage_bucket, signed_urls)
+    pictures = Bucket(supabase, config.storage_bucket, signed_urls, config.public_url)
     return Adapters(
         supabase=supabase,
         sessions=SessionRows(supabase, config.storage_bucket),
@@ -213,7 +213,7 @@ def _pixazo(config: Config, adapters: Adapters) -> Provider:
 
 
 def _pixazo_settings(config: Config) -> PixazoSettings:
-    mode, host = config.pixazo_image_mode, urlsplit(config.supabase_url).hostname or ""
+    mode, host = config.pixazo_image_mode, urlsplit(config.public_url).hostname or ""
     # Pixazo could not open a URL on this machine, so it is sent the picture itself.
     send_urls = mode == "url" or (mode == "auto" and not is_loopback(host))
     return PixazoSettings(

@@ -289,10 +289,18 @@ def test_an_alarm_says_what_the_provider_said_without_our_urls(
     assert "supabase" not in caplog.text
 
 
-@pytest.mark.parametrize("status", [200, 400, 402, 429, 500, 418])
-def test_no_refusal_quotes_our_urls(status: int) -> None:
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        *((1302, status) for status in (200, 400, 402, 429, 500, 418)),
+        *((code, 200) for code in (1002, 1102, 1200, 1301, 5000)),
+    ],
+)
+def test_a_refusal_says_what_the_provider_said_and_quotes_no_url_of_ours(
+    code: int, status: int
+) -> None:
     with pytest.raises(ProviderError) as caught:
-        read_submit(answer({"code": 1302, "message": f"cannot open {OURS} now"}, status))
+        read_submit(answer({"code": code, "message": f"cannot open {OURS} now"}, status))
 
     assert "cannot open <URL> now" in str(caught.value)
     assert "supabase" not in str(caught.value)

@@ -9,7 +9,7 @@ import pytest
 from fakes import START, World
 
 from vton.errors import Problem, Unavailable
-from vton.tryon.model import SessionState, Status, failed, photo_path
+from vton.tryon.model import SessionState, Status, failed, own_pictures, photo_path
 from vton.tryon.ports.database import Limits
 from vton.tryon.ports.queue import TypicalDurations
 from vton.tryon.ports.storage import PictureRefused, SignedUrl
@@ -831,6 +831,14 @@ def test_of_the_bucket_only_the_users_own_pictures_are_signed(world: World) -> N
     (entry,) = world.tryons.with_urls([session])
 
     assert (entry.photo_url, entry.result_url) == (None, None)
+
+
+def test_a_picture_that_an_old_row_has_elsewhere_is_shown(world: World) -> None:
+    session_id = world.start()
+    elsewhere = "https://cdn.shop.example/me.jpg"
+
+    assert own_pictures(replace(world.session(session_id), photo=elsewhere)) == [elsewhere]
+    assert own_pictures(replace(world.session(session_id), photo="http" + elsewhere)) == []
 
 
 def test_a_delete_removes_nobody_elses_pictures(world: World) -> None:

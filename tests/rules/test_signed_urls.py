@@ -22,6 +22,7 @@ from vton.adapters.supabase.storage import Bucket
 from vton.tryon.ports.storage import SignedUrl
 
 PATH = "try-on-results/user/session_result.png"
+INSIDE, OUTSIDE = "http://kong:8000/prefix", "https://a.supabase.co"
 BUCKET = "https://a.supabase.co/try-on"
 UNTIL = datetime(2026, 11, 27, 13, tzinfo=UTC)
 URL = SignedUrl("https://a.supabase.co/sign/r.png?token=t&x=ü", UNTIL)
@@ -192,7 +193,7 @@ class FakeStorage:
         self.signed.append((list(paths), seconds))
         number = len(self.signed)
         return [
-            {"path": path, "error": None, "signedURL": f"https://a.supabase.co/{path}?{number}"}
+            {"path": path, "error": None, "signedURL": f"{INSIDE}/storage/v1/{path}?{number}"}
             if path in self.there
             else {"path": path, "error": "Either the object does not exist", "signedURL": None}
             for path in paths
@@ -204,7 +205,7 @@ class FakeStorage:
 
 def bucket(storage: FakeStorage, urls: SignedUrlCache) -> Bucket:
     """A bucket whose storage is faked."""
-    return Bucket(cast(Client, SimpleNamespace(storage=storage)), "try-on", urls)
+    return Bucket(cast(Client, SimpleNamespace(storage=storage)), "try-on", urls, OUTSIDE)
 
 
 def test_only_what_is_not_known_is_signed_in_one_call(urls: SignedUrlCache) -> None:
@@ -217,7 +218,7 @@ def test_only_what_is_not_known_is_signed_in_one_call(urls: SignedUrlCache) -> N
 
     assert storage.signed[1:] == [(["c"], SIGNED_SECONDS)]
     assert {path: again[path] for path in "ab"} == first
-    assert again["c"].url == "https://a.supabase.co/c?2"
+    assert again["c"].url == f"{OUTSIDE}/storage/v1/c?2"  # and not where this service reaches it
     assert pictures.sign(["a", "c"]) == {path: again[path] for path in "ac"}
     assert len(storage.signed) == 2
 

@@ -353,3 +353,12 @@ def test_what_another_version_has_written_is_unknown_and_harms_nobody(rubbish: b
 
     assert (found.typical, found.result) == (None, None)
     assert urls.find([result_path("u", "s")]) == {}
+
+
+def test_who_tells_an_end_learns_whether_redis_heard_it(polls: Polls) -> None:
+    assert polls.statuses.advance(USER, SESSION, STATES["processing"])
+    assert polls.statuses.advance(USER, SESSION, STATES["success"])
+    assert polls.statuses.advance(USER, SESSION, STATES["processing"])  # heard, and not wanted
+
+    polls.go_away()
+    assert not polls.statuses.advance(USER, SESSION, STATES["success"])

@@ -331,6 +331,28 @@ def test_the_first_poll_of_an_origin_is_the_views_and_the_next_is_not(asker: Ask
     assert [asker.is_answered_by_the_view() for _ in range(3)] == [True, False, False]
 
 
+def test_a_poll_without_a_token_goes_to_the_view(asker: Asker) -> None:
+    asker.comes_back()
+    viewed = len(asker.shop.viewed)
+
+    answer = asker.client.get(asker.path, headers={"Origin": asker.origin or ""})
+
+    assert answer.status_code == 401
+    assert len(asker.shop.viewed) == viewed + 1
+
+
+def test_a_poll_without_an_id_of_its_own_gets_one(asker: Asker) -> None:
+    asker.comes_back()
+    headers = asker.headers()
+    del headers["X-Request-ID"]
+
+    first, second = (asker.client.get(asker.path, headers=headers) for _ in range(2))
+
+    ids = {first.headers["X-Request-ID"], second.headers["X-Request-ID"]}
+    assert (first.status_code, second.status_code, len(ids)) == (200, 200, 2)
+    assert all(len(one) == 32 for one in ids)
+
+
 def test_a_token_that_was_not_verified_a_moment_ago_goes_to_the_view(asker: Asker) -> None:
     asker.comes_back()
     asker.shop.tokens.remembered.clear()

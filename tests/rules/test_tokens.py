@@ -13,14 +13,14 @@ import pytest
 from jwt.algorithms import ECAlgorithm
 from signers import NOW, RSA_KEY, SECRET, Signer, World, claims, refusal
 
-from vton.adapters.supabase.tokens import (
+from vton.adapters.supabase.keys import (
     COOLDOWN_SECONDS,
     LAST_GOOD_SECONDS,
-    MAX_REMEMBERED,
     REFRESH_SECONDS,
-    REMEMBERED_SECONDS,
     KeySet,
 )
+from vton.adapters.supabase.tokens import MAX_REMEMBERED, REFUSALS_SECONDS, REMEMBERED_SECONDS
+from vton.errors import Problem
 
 
 @pytest.fixture
@@ -80,6 +80,15 @@ def test_a_time_beyond_all_reason_is_none(world: World, signer: Signer) -> None:
     assert tokens.verify(signer.sign(claims(exp=10**12 - 1)))
     assert refusal(lambda: tokens.verify(signer.sign(claims(exp=10**12)))) == "token_invalid"
     assert refusal(lambda: tokens.verify(signer.sign(claims(nbf=-1)))) == "token_invalid"
+
+
+@pytest.mark.parametrize(
+    "issuer", ["https://login.shop.example/auth/v1", "http://kong:8000/auth/v1"]
+)
+def test_a_project_of_two_names_may_be_named_by_either(signer: Signer, issuer: str) -> None:
+    issuers = ("https://login.shop.example/auth/v1", "http://kong:8000/auth/v1")
+
+    assert World(signer).tokens(issuers=issuers).verify(signer.sign(claims(iss=issuer)))
 
 
 # -- bad ones --------------------------------------------------------------------------------
@@ -329,7 +338,9 @@ def test_an_hour_without_the_keys_harms_nobody_who_is_known(world: World, signer
     for _ in range(60):
         world.time += 60
         assert keys.find(signer.kid)
-    assert refusal(lambda: keys.find("unseen")) == "keys_unavailable"
+    with pytest.raises(Problem) as caught:
+        keys.find("unseen")
+    assert (caught.value.code, caught.value.retry_after) == ("keys_unavailable", COOLDOWN_SECONDS)
 
     world.published = [signer.jwk]
     world.time += COOLDOWN_SECONDS
@@ -344,7 +355,9 @@ def test_the_last_good_keys_serve_for_a_day(world: World, signer: Signer) -> Non
     assert keys.find(signer.kid)
 
     world.time += 2
-    assert refusal(lambda: keys.find(signer.kid)) == "keys_unavailable"
+    with pytest.raises(Problem) as caught:
+        keys.find(signer.kid)
+    assert (caught.value.code, caught.value.retry_after) == ("keys_unavailable", COOLDOWN_SECONDS)
 
 
 def test_keys_never_seen_have_the_set_fetched_every_thirty_seconds_at_most(
@@ -476,3 +489,46 @@ def raw_token(content: dict[str, Any], signer: Signer, secret: str | None) -> st
     text = f"{encoded({'alg': 'ES256', 'typ': 'JWT', 'kid': signer.kid})}.{encoded(content)}"
     signature = ECAlgorithm(ECAlgorithm.SHA256).sign(text.encode(), signer.key)
     return f"{text}.{encoded(signature)}"
+
+
+# -- what the log is told ----------------------------------------------------------------------
+
+
+def test_a_strange_issuer_is_told_once_a_minute_with_what_was_wanted(
+    world: World, signer: Signer, caplog: pytest.LogCaptureFixture
+) -> None:
+    tokens = world.tokens()
+    token = signer.sign(claims(iss="https://login.shop.example/auth/v1\nERROR forged"))
+
+    for seconds in (0, REFUSALS_SECONDS - 1, 1):
+        world.time += seconds
+        assert refusal(lambda: tokens.verify(token)) == "token_invalid"
+
+    first, second = caplog.messages
+    assert first == second
+    assert "issuer" in first
+    assert r"login.shop.example/auth/v1\nERROR" in first
+    assert claims()["iss"] in first
+
+
+@pytest.mark.parametrize("algorithm", ["HS256", "HS512"])
+def test_a_strange_algorithm_is_told(
+    world: World, caplog: pytest.LogCaptureFixture, algorithm: str
+) -> None:
+    tokens = world.tokens()
+    token = jwt.encode(claims(), SECRET * 3, algorithm)
+
+    for _ in range(3):
+        assert refusal(lambda: tokens.verify(token)) == "token_invalid"
+
+    (told,) = caplog.messages
+    assert algorithm in told
+    assert ("SUPABASE_JWT_SECRET" in told) == (algorithm == "HS256")
+
+
+def test_a_forged_issuer_is_not_told(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """Anybody may send it: only what the project has signed is a setting's fault."""
+    forged = Signer().sign(claims(iss="https://elsewhere.example"))
+
+    assert refusal(lambda: world.tokens().verify(forged)) == "token_invalid"
+    assert "elsewhere" not in caplog.text

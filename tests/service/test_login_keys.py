@@ -19,7 +19,7 @@ import requests
 from actors import ROOT, clean_environ
 from signers import Signer, World, claims, refusal
 
-from vton.adapters.supabase.tokens import (
+from vton.adapters.supabase.keys import (
     COOLDOWN_SECONDS,
     KeySet,
     fetch_from,
@@ -158,7 +158,7 @@ GREENLETS = """
 from gevent import monkey; monkey.patch_all()
 import sys, time
 from gevent.pool import Pool
-from vton.adapters.supabase.tokens import KeySet, fetch_from
+from vton.adapters.supabase.keys import KeySet, fetch_from
 from vton.errors import Problem
 
 good, hanging, kid = sys.argv[1:]

@@ -11,7 +11,9 @@ from actors import Simulator, User, jpeg, objects_of, until
 from PIL import Image
 from redis import Redis
 
+from config import Config
 from devstack.stack import Stack
+from vton.app import create_app
 
 
 def test_a_photo_becomes_a_picture(user: User, garment_id: str, simulator: Simulator) -> None:
@@ -237,3 +239,26 @@ def without_id(response: requests.Response) -> dict[str, Any]:
 def running(redis: Redis, session_id: str) -> bool:
     """Whether RQ knows of an execution of the session."""
     return any(redis.scan_iter(f"rq:execution:{session_id}:*"))
+
+
+def test_links_begin_with_the_address_that_others_reach_supabase_at(
+    stack: Stack, user: User, garment_id: str
+) -> None:
+    done = user.start(garment_id)
+    user.wait(done)
+    inside = stack.settings["SUPABASE_URL"]
+    outside = inside.replace("127.0.0.1", "localhost")
+    app = create_app(Config.from_env({**stack.child_environ, "SUPABASE_PUBLIC_URL": outside}))
+    client = app.test_client()
+    headers = {"Authorization": f"Bearer {user.token}"}
+
+    garment = client.get("/api/garments").get_json()["data"][0]
+    session = client.get("/api/try-on/history", headers=headers).get_json()["data"][0]
+    page = client.get("/")
+
+    for url in (garment["image_url"], session["resultImageUrl"]):
+        assert url.startswith(f"{outside}/storage/v1/")
+        assert requests.get(url, timeout=10).headers["Content-Type"] == "image/png"
+    assert outside in page.text
+    assert outside in page.headers["Content-Security-Policy"]
+    assert inside not in page.text

@@ -29,6 +29,8 @@ class Bucket:
     client: Client
     name: str
     signed_urls: SignedUrlCache
+    public_url: str
+    """Where those who open a signed URL reach Supabase."""
 
     def _bucket(self) -> Any:
         return self.client.storage.from_(self.name)
@@ -73,12 +75,16 @@ class Bucket:
             with _answered():
                 answers += self._bucket().create_signed_urls(some, SIGNED_SECONDS)
         signed = {
-            answer["path"]: SignedUrl(answer["signedURL"], expires_at)
+            answer["path"]: SignedUrl(self._public(answer["signedURL"]), expires_at)
             for answer in answers
             if not answer.get("error") and answer.get("signedURL")
         }
         self.signed_urls.remember(signed)
         return signed
+
+    def _public(self, url: str) -> str:
+        """Return a signed URL, which the client makes of its own address, as others open it."""
+        return self.public_url + url[url.index("/storage/v1/") :]
 
 
 @contextmanager

@@ -1,172 +1,30 @@
 """Supabase access tokens: ES256 or RS256 by the project's published keys, HS256 by its secret.
 
-https://supabase.com/docs/guides/auth/signing-keys: the keys stand at
-`{SUPABASE_URL}/auth/v1/.well-known/jwks.json`, may be cached for ten minutes, and both the
-old and the new one are valid during a rotation. Projects that never migrated sign with one
-HS256 secret and publish an empty set.
+Projects that never migrated sign with one HS256 secret and publish an empty set.
 """
 
 import hashlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
 from typing import Any
 from uuid import UUID
 
 import jwt
-import requests
 
-from vton.adapters.http.client import HttpClient
+from vton.adapters.supabase.keys import Clock, KeySet, fetch_from
 from vton.errors import Problem
 
 logger = logging.getLogger(__name__)
 
-REFRESH_SECONDS = 600
-"""How long published keys are used before they are fetched again."""
-LAST_GOOD_SECONDS = 24 * 3600
-"""How long the last good keys serve while fetching fails."""
-COOLDOWN_SECONDS = 30
-"""How long after one fetch there is no other, whatever key ids are asked for."""
-CONNECT_SECONDS = 2.0
-FETCH_SECONDS = 2.5
-"""How long a fetch lasts, and how long the one request that began it waits for it."""
-OTHERS_SECONDS = 0.5
-"""How long the requests wait that come while somebody else's fetch is under way."""
-MAX_KEYS_BYTES = 256 * 1024
 REMEMBERED_SECONDS = 60
 """How long a verified token is not verified again: so long it may outlive its key."""
 MAX_REMEMBERED = 10_000
+REFUSALS_SECONDS = 60
+"""How often the log is told why tokens are refused."""
 LEEWAY_SECONDS = 5
 """How far Supabase's clock and ours may be apart."""
-
-Clock = Callable[[], float]
-Fetch = Callable[[], Mapping[str, Any]]
-"""Returns the published key set; raises requests.RequestException or ValueError."""
-Spawn = Callable[[Callable[[], None]], None]
-"""Has something done while the caller goes on."""
-
-
-def fetch_from(url: str) -> Fetch:
-    """Return what fetches a project's key set, in bounds."""
-    http = HttpClient(1)
-
-    def fetch() -> Mapping[str, Any]:
-        answer = http.ask(
-            "GET", url, headers={}, connect=CONNECT_SECONDS, seconds=FETCH_SECONDS,
-            limit=MAX_KEYS_BYTES,
-        )  # fmt: skip
-        if answer.status != 200:
-            raise requests.RequestException(f"status {answer.status}")
-        return answer.json()
-
-    return fetch
-
-
-def _in_a_thread(work: Callable[[], None]) -> None:
-    """A greenlet under gunicorn's gevent worker, which replaces threads."""
-    threading.Thread(target=work, name="keys", daemon=True).start()
-
-
-@dataclass(frozen=True, slots=True)
-class _Published:
-    """A key set, and when it was fetched."""
-
-    keys: Mapping[str, jwt.PyJWK] = field(default_factory=dict)
-    at: float = float("-inf")
-
-
-class KeySet:
-    """The project's published keys, by key id. Safe to share between threads.
-
-    A key that is known is given at once; the set is fetched again behind the request's back.
-    Only for a key id never seen is a fetch waited for, and only one is under way at a time.
-    """
-
-    def __init__(
-        self,
-        fetch: Fetch,
-        now: Clock = time.monotonic,
-        spawn: Spawn = _in_a_thread,
-        patience: float = FETCH_SECONDS,
-    ) -> None:
-        self._fetch, self._now, self._spawn, self._patience = fetch, now, spawn, patience
-        self._published = _Published()
-        self._tried = float("-inf")
-        self._failed = False
-        self._done = threading.Event()  # that of the last fetch
-        self._done.set()
-        self._lock = threading.Lock()
-
-    def find(self, kid: str) -> jwt.PyJWK | None:
-        """Return the key called `kid`, or None where the project has none of that name.
-
-        Raises Problem `keys_unavailable` when that cannot be known.
-        """
-        age = self._now() - self._published.at
-        if kid not in self._published.keys or age > REFRESH_SECONDS:
-            self._refresh(wait=kid not in self._published.keys or self._slept(age))
-        published = self._published
-        if self._now() - published.at > LAST_GOOD_SECONDS:
-            raise Problem("keys_unavailable", retry_after=COOLDOWN_SECONDS)
-        key = published.keys.get(kid)
-        if key is None and (self._failed or not self._done.is_set()):
-            raise Problem("keys_unavailable", retry_after=COOLDOWN_SECONDS)
-        return key
-
-    def _slept(self, age: float) -> bool:
-        """Whether nobody has asked for so long that a key may have been withdrawn since."""
-        return age > 2 * REFRESH_SECONDS and self._now() - self._tried > REFRESH_SECONDS
-
-    def _refresh(self, *, wait: bool) -> None:
-        """Fetch the keys unless that was done within the cooldown; wait for it if asked to."""
-        with self._lock:
-            begin = self._done.is_set() and self._now() - self._tried >= COOLDOWN_SECONDS
-            if begin:
-                self._tried = self._now()
-                self._done = threading.Event()
-            done = self._done
-        if begin:
-            self._spawn(self._publish)
-        if wait:
-            done.wait(self._patience if begin else min(self._patience, OTHERS_SECONDS))
-
-    def _publish(self) -> None:
-        """Fetch the keys; those of before stay where that fails."""
-        try:
-            self._published = _Published(_read_keys(self._fetch()), self._now())
-            self._failed = False
-        except Exception as error:  # whatever it is, the next fetch must not wait for this one
-            self._failed = True
-            logger.warning("the sign-in keys could not be fetched: %s", type(error).__name__)
-        finally:
-            self._done.set()
-
-
-def _read_keys(published: Mapping[str, Any]) -> dict[str, jwt.PyJWK]:
-    """The keys of a set that may sign tokens. Raises ValueError where it is no set."""
-    listed = published.get("keys")
-    if not isinstance(listed, list):
-        raise ValueError("no key set")
-    found: dict[str, jwt.PyJWK] = {}
-    for key in listed:
-        algorithm = _algorithm(key) if isinstance(key, dict) else None
-        if algorithm is None:
-            continue
-        try:
-            found[key["kid"]] = jwt.PyJWK(key, algorithm=algorithm)
-        except jwt.PyJWTError as error:
-            logger.warning("a sign-in key cannot be read: %s", type(error).__name__)
-    return found
-
-
-def _algorithm(key: Mapping[str, Any]) -> str | None:
-    """The one algorithm that a published key is good for here, if any."""
-    family = f"{key.get('kty')} {key.get('crv', '')}".strip()
-    algorithm = {"EC P-256": "ES256", "RSA": "RS256"}.get(family)
-    fits = key.get("alg") in (None, algorithm) and key.get("use") in (None, "sig")
-    return algorithm if fits and isinstance(key.get("kid"), str) else None
 
 
 class SupabaseTokens:
@@ -176,15 +34,18 @@ class SupabaseTokens:
         self,
         supabase_url: str,
         jwt_secret: str = "",
+        issuers: Collection[str] = (),
         keys: KeySet | None = None,
         clock: Clock = time.time,
         now: Clock = time.monotonic,
     ) -> None:
-        self._issuer = f"{supabase_url}/auth/v1"
-        self._keys = keys or KeySet(fetch_from(f"{self._issuer}/.well-known/jwks.json"))
+        url = f"{supabase_url}/auth/v1"
+        self._issuers = tuple(issuers or (url,))
+        self._keys = keys or KeySet(fetch_from(f"{url}/.well-known/jwks.json"))
         self._secret = jwt_secret
         self._clock = clock
         self._remembered = _Remembered(now)
+        self._refusals = _Refusals(now)
 
     def verify(self, token: str) -> str:
         """Return the user id (`sub`, a UUID) of an access token.
@@ -197,6 +58,10 @@ class SupabaseTokens:
             user_id, seconds = self._read(token)
         except jwt.ExpiredSignatureError:
             raise Problem("token_expired") from None
+        except jwt.InvalidIssuerError:  # the signature is the project's own
+            issuer = jwt.decode(token, options={"verify_signature": False}).get("iss")
+            self._refusals.say("issuer", f"{issuer!r:.200}, not one of {self._issuers}")
+            raise Problem("token_invalid") from None
         except (jwt.PyJWTError, ValueError, TypeError, AttributeError, RecursionError):
             raise Problem("token_invalid") from None
         self._remembered.put(_digest(token), user_id, seconds)
@@ -214,7 +79,7 @@ class SupabaseTokens:
             key,
             algorithms=[algorithm],
             audience="authenticated",
-            issuer=self._issuer,
+            issuer=self._issuers,
             options={
                 "require": ["exp", "iat", "sub", "aud", "iss"],
                 # Those of our own clock are below.
@@ -234,15 +99,32 @@ class SupabaseTokens:
         """
         if header.get("alg") == "HS256":
             if not self._secret:
+                self._refusals.say("algorithm", "HS256, and SUPABASE_JWT_SECRET is not set")
                 raise Problem("token_invalid")
             return self._secret, "HS256"
         kid = header.get("kid")
         if header.get("alg") not in ("ES256", "RS256") or not isinstance(kid, str):
+            self._refusals.say("algorithm", f"{header.get('alg')!r:.200}")
             raise Problem("token_invalid")
         key = self._keys.find(kid)
         if key is None:
             raise Problem("token_invalid")
         return key, key.algorithm_name
+
+
+class _Refusals:
+    """Says once a minute why tokens are refused whose makers may be told apart by a setting."""
+
+    def __init__(self, now: Clock) -> None:
+        self._now = now
+        self._said: dict[str, float] = {}
+
+    def say(self, claim: str, found: str) -> None:
+        """Log what tokens are refused for, unless that was done within the minute."""
+        now = self._now()
+        if now - self._said.get(claim, float("-inf")) >= REFUSALS_SECONDS:
+            self._said[claim] = now
+            logger.warning("tokens are refused for their %s: %s", claim, found)
 
 
 def _digest(token: str) -> bytes:
