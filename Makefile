@@ -3,6 +3,10 @@
 .PHONY: run quick test test-devstack test-browser thorough mutants check chaos bench format clean
 .DEFAULT_GOAL := run
 
+ifeq ($(OS),Windows_NT)
+$(error On Windows this runs inside WSL: https://learn.microsoft.com/windows/wsl/install)
+endif
+
 SUPPORTED := import sys; sys.exit(sys.version_info[:2] < (3, 11))
 TESTED := import sys; sys.exit(sys.version_info[:2] > (3, 14))
 # The first of these that is there and of a version we support.

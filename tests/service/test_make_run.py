@@ -209,12 +209,28 @@ def test_make_says_what_python_it_needs(tmp_path: Path, python: str, message: st
     (tmp_path / "Makefile").write_text((ROOT / "Makefile").read_text())
     for name in ("requirements.txt", "requirements-dev.txt"):
         (tmp_path / name).touch()
-    environ = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
 
-    done = subprocess.run(
-        ["make", "run"], cwd=tmp_path, env=environ, capture_output=True, text=True, check=False
-    )
+    done = made(tmp_path, PATH=f"{tmp_path}:{os.environ['PATH']}")
 
     assert done.returncode != 0
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_on_windows_make_says_in_a_line_that_it_wants_wsl(tmp_path: Path) -> None:
+    (tmp_path / "Makefile").write_text((ROOT / "Makefile").read_text())
+
+    done = made(tmp_path, OS="Windows_NT")  # as Windows sets it
+
+    assert done.returncode != 0
+    (line,) = done.stderr.splitlines()
+    assert "inside WSL" in line
+
+
+def made(folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    """What `make run` says in a folder; what this run's own make was told does not count."""
+    inherited = {k: v for k, v in os.environ.items() if "MAKE" not in k and k != "PYTHON"}
+    return subprocess.run(
+        ["make", "run"], cwd=folder, env={**inherited, **environ}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
