@@ -64,8 +64,6 @@ FIRST = {
 """The first line of a statement, and the tests that are about it."""
 
 EQUIVALENT = {
-    "storage: - and policyname not like 'vton %' | + ":
-        "our own policies are made anew afterwards, whatever became of them",
     "submit_ledger: - return; | + ":
         "without an attempt there is no session either, and no row has none",
     "submit_ledger: - where session_id = recorded.session_id and attempt = p_attempt; |"

@@ -20,7 +20,6 @@ begin
     from pg_policies
     where schemaname = 'storage' and tablename = 'objects' and permissive = 'PERMISSIVE'
       and roles && array['public', 'anon', 'authenticated']::name[]
-      and policyname not like 'vton %'
   loop
     if found.text like '%bucket\_id%' and found.text not like '%vton-assets%' then
       continue;
