@@ -74,7 +74,7 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     supabase_url: WebUrl
-    supabase_public_url: Annotated[str, _url("https", "http")] = ""
+    supabase_public_url: WebUrl = ""
     supabase_jwt_issuer: str = ""
     supabase_service_role_key: Secret
     supabase_jwt_secret: Secret = ""
