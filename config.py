@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from dotenv import load_dotenv
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 
@@ -57,6 +57,12 @@ def _wrong(why: str) -> PydanticCustomError:
     return PydanticCustomError("setting", "{why}", {"why": why})
 
 
+def _database_url(text: str) -> str:
+    if not text.startswith(("postgresql://", "postgres://")):
+        raise _wrong("must be a URL that begins with postgresql://")
+    return text
+
+
 WebUrl = Annotated[str, _url("http", "https")]
 RedisUrl = Annotated[str, _url("redis", "rediss")]
 Secret = Annotated[str, Field(repr=False)]
@@ -75,6 +81,7 @@ class Config(BaseModel):
 
     supabase_url: WebUrl
     supabase_public_url: WebUrl = ""
+    supabase_db_url: Annotated[Secret, AfterValidator(_database_url)] = ""
     supabase_jwt_issuer: str = ""
     supabase_service_role_key: Secret
     supabase_jwt_secret: Secret = ""

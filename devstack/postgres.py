@@ -26,8 +26,9 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
+from vton.adapters.supabase.migrations import MIGRATIONS, apply_migrations
+
 SUPABASE_SQL = Path(__file__).with_name("supabase.sql")
-MIGRATIONS = Path(__file__).parents[1] / "supabase" / "migrations"
 
 SUPERUSER = "supabase_admin"
 """The cluster's superuser, as on a hosted project, where `postgres` is an ordinary role."""
@@ -101,35 +102,12 @@ def _start(data: Path, lock: IO[str]) -> Postgres:
 def migrate(url: str, folder: Path = MIGRATIONS) -> list[str]:
     """Bring the database up to date; returns the names of the migrations applied now.
 
-    First what hosted Supabase brings itself, then every `<14 digits>_name.sql` that is not
-    recorded yet, each in a transaction of its own, as `supabase db push` does.
+    First what hosted Supabase brings itself, then ours.
     """
     with psycopg.connect(url, user=SUPERUSER, autocommit=True) as admin:
         admin.execute("set client_min_messages to warning")
         admin.execute(SUPABASE_SQL.read_bytes())
-    applied = []
-    with psycopg.connect(url) as connection:
-        connection.execute("set client_min_messages to warning")
-        connection.execute("select pg_advisory_lock(hashtext('supabase_migrations'))")
-        rows = connection.execute("select version from supabase_migrations.schema_migrations")
-        done = {version for (version,) in rows}
-        connection.commit()
-        for path in sorted(folder.glob("[0-9]" * 14 + "_*.sql")):
-            version, _, name = path.stem.partition("_")
-            if version not in done:
-                _apply(connection, version, name, path.read_text())
-                applied.append(path.name)
-    return applied
-
-
-def _apply(connection: psycopg.Connection, version: str, name: str, statements: str) -> None:
-    with connection.transaction():
-        connection.execute(statements.encode())
-        connection.execute(
-            "insert into supabase_migrations.schema_migrations (version, name, statements)"
-            " values (%s, %s, array[%s])",
-            (version, name, statements),
-        )
+    return list(apply_migrations(url, folder))
 
 
 def _lock(data: Path) -> IO[str]:

@@ -41,6 +41,8 @@ LIST_SECONDS = 30.0
 """How long a service that has just begun may fail to list garments, on a busy machine."""
 PORT_SECONDS = 2.5
 """So long what a run that was just ended has left may still hold a port."""
+RELEASE = "release"
+"""The line of the Procfile that runs once, before its processes."""
 PARTS = ("valkey", "pixazo", "supabase")
 SERVICE_SECONDS = 2.5
 PARTS_SECONDS = 1.0
@@ -205,7 +207,7 @@ class Stack:
             Config.from_env(self.child_environ)
         except ConfigError as error:
             raise StartError(str(error)) from None
-        started = {name: self.start_process(name) for name in procfile()}
+        started = {name: self.start_process(name) for name in procfile() if name != RELEASE}
         self._processes.wait_until_listening(started["web"], self.ports.web)
         if "SUPABASE_URL" in self.settings:
             self._import_garments()

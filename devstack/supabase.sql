@@ -165,12 +165,3 @@ create or replace trigger protect_buckets_delete before delete on storage.bucket
   for each statement execute function storage.protect_delete();
 create or replace trigger protect_objects_delete before delete on storage.objects
   for each statement execute function storage.protect_delete();
-
--- The Supabase CLI's own record of what has been applied.
-create schema if not exists supabase_migrations authorization postgres;
-create table if not exists supabase_migrations.schema_migrations (
-  version text primary key,
-  statements text[],
-  name text
-);
-alter table supabase_migrations.schema_migrations owner to postgres;

@@ -134,8 +134,9 @@ def test_keys_do_not_show_in_the_configurations_text() -> None:
     assert "sesame" not in repr(config)
 
 
-def test_the_procfile_starts_the_two_processes() -> None:
+def test_the_procfile_migrates_and_starts_the_two_processes() -> None:
     assert procfile() == {
+        "release": "flask --app wsgi migrate",
         "web": "gunicorn wsgi:app -c gunicorn.conf.py",
         "worker": "python worker.py",
     }

@@ -35,6 +35,7 @@ def create_app(config: Config, services: Services | None = None) -> Flask:
         tryons=services.tryons,
         garments=services.garments,
         health=services.health,
+        migrate=services.migrate,
         rate=RequestRate(services.redis, config.rate_limit),
         demo=Demo(
             config.public_url,
@@ -52,6 +53,7 @@ def create_app(config: Config, services: Services | None = None) -> Flask:
     api.register_blueprint(health.bp)
     app.register_blueprint(demo_bp)
     app.cli.add_command(cli.garments_commands)
+    app.cli.add_command(cli.migrate)
     envelope.init_app(app)
     headers.init_app(app)
     if config.admin_password:

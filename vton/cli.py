@@ -1,14 +1,16 @@
 """Commands for the operator: `flask --app wsgi …`."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
 
 import click
 from flask import current_app
-from flask.cli import AppGroup
+from flask.cli import AppGroup, with_appcontext
 
-from vton.errors import Problem
+from vton.errors import MigrationFailed, Problem
 from vton.garments.service import Garments, ImportFailed
+from vton.web.health import Health
 
 garments_commands = AppGroup("garments", help="The garments that can be tried on.")
 
@@ -31,3 +33,26 @@ def import_garments(folder: Path) -> None:
     except Problem as problem:
         raise click.ClickException(problem.spec.message) from None
     click.echo(f"{count} garments imported.")
+
+
+@click.command("migrate")
+@with_appcontext
+def migrate() -> None:
+    """Bring the database up to this release, over SUPABASE_DB_URL.
+
+    Without it, only look whether that has been done, as by `supabase db push`.
+    """
+    apply = cast(Callable[[], Iterator[str]] | None, current_app.extensions["migrate"])
+    if apply is None:
+        health = cast(Health, current_app.extensions["health"])
+        if broken := health.ready.broken().get("database"):
+            raise click.ClickException(
+                f"{broken[0]}; set SUPABASE_DB_URL, or run `supabase db push`"
+            )
+    else:
+        try:
+            for name in apply():
+                click.echo(name)
+        except MigrationFailed as failed:
+            raise click.ClickException(str(failed)) from None
+    click.echo("The database is up to date.")

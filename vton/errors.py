@@ -182,6 +182,10 @@ class Problem(Exception):
         return body
 
 
+class MigrationFailed(Exception):
+    """The database could not be brought up to date; says why, for people, and no password."""
+
+
 class Unavailable(Problem):
     """Supabase or Redis is away: 503, and the client may try again in a few seconds.
 

@@ -1,8 +1,10 @@
 """The only place that knows both sides: what the features need, and what provides it."""
 
 import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from urllib.parse import urlsplit
 
 from redis import Redis
@@ -59,6 +61,8 @@ class Services:
     redis: Redis
     health: Health
     shutdown: threading.Event
+    migrate: Callable[[], Iterator[str]] | None = None
+    """Applies the migrations, where the database's own address is known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +96,7 @@ def connect(config: Config, redis_connections: int = WEB_REDIS_CONNECTIONS) -> S
         garments=Garments(table=garment_rows, pictures=pictures, photos=adapters.converter),
         redis=redis,
         health=_health(adapters, redis),
+        migrate=partial(_migrate, config.supabase_db_url) if config.supabase_db_url else None,
         shutdown=adapters.shutdown,
     )
 
@@ -130,6 +135,13 @@ def _health(adapters: Adapters, redis: Redis) -> Health:
     }
     served = {"worker": queue.check_worker, "queue": database.check_waiting}
     return Health(ready=Parts(ready), service=Parts(ready | served))
+
+
+def _migrate(url: str) -> Iterator[str]:
+    # psycopg takes 9 MB, which no process that serves needs.
+    from vton.adapters.supabase.migrations import apply_migrations
+
+    return apply_migrations(url)
 
 
 def _decoders(config: Config) -> DecoderSlots:

@@ -1,44 +1,14 @@
 """A database that the specification's own SQL has made, and people have used, is taken over."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from databases import SPECIFICATION, Database, schema
 
 from devstack import postgres
-
-Database = psycopg.Connection[Any]
-
-SPECIFICATION = """
-CREATE TABLE garments (
-  id UUID DEFAULT gen_random_uuid() PRIMARY KEY,
-  name TEXT NOT NULL,
-  brand TEXT,
-  category TEXT,
-  image_url TEXT NOT NULL,
-  created_at TIMESTAMPTZ DEFAULT NOW()
-);
-CREATE INDEX ON garments (category);
-CREATE TABLE try_on_history (
-  id UUID DEFAULT gen_random_uuid() PRIMARY KEY,
-  user_id UUID REFERENCES auth.users(id) ON DELETE CASCADE,
-  garment_id UUID REFERENCES garments(id) ON DELETE SET NULL,
-  original_user_image_url TEXT,
-  result_image_url TEXT,
-  status TEXT NOT NULL DEFAULT 'queued',
-  error_message TEXT,
-  created_at TIMESTAMPTZ DEFAULT NOW()
-);
-CREATE INDEX ON try_on_history (user_id, created_at DESC);
-ALTER TABLE try_on_history ENABLE ROW LEVEL SECURITY;
-CREATE POLICY "own rows" ON try_on_history FOR ALL USING (user_id = auth.uid());
-CREATE POLICY "everybody writes" ON garments FOR INSERT TO anon WITH CHECK (true);
-INSERT INTO storage.buckets (id, name, public) VALUES ('vton-assets', 'vton-assets', true);
-"""
-"""The document's tables and policy, and the public bucket that its `uploadImage` needs."""
 
 THEIR_OWN = """
 ALTER TABLE garments ADD COLUMN price NUMERIC DEFAULT 5 CONSTRAINT price_check CHECK (price > 0);
@@ -110,28 +80,6 @@ def row(database: Database, session_id: UUID) -> tuple[Any, ...]:
     ).fetchone()
     assert found is not None
     return found
-
-
-def schema(database: Database) -> list[tuple[Any, ...]]:
-    """Columns, constraints, indexes, policies, triggers and functions: all that migrations make."""
-    return database.execute(
-        """
-        select 'column', table_name, column_name, data_type, is_nullable, column_default
-        from information_schema.columns where table_schema = 'public'
-        union all select 'constraint', conrelid::regclass::text, conname,
-          pg_get_constraintdef(oid), '', '' from pg_constraint
-          where connamespace = 'public'::regnamespace
-        union all select 'index', tablename, indexname, indexdef, '', '' from pg_indexes
-          where schemaname = 'public'
-        union all select 'policy', tablename, policyname, cmd || roles::text, qual, with_check
-          from pg_policies where schemaname in ('public', 'storage')
-        union all select 'trigger', tgrelid::regclass::text, tgname, pg_get_triggerdef(oid), '', ''
-          from pg_trigger where not tgisinternal
-        union all select 'function', proname, pg_get_functiondef(oid), proacl::text, '', ''
-          from pg_proc where pronamespace = 'public'::regnamespace
-        order by 1, 2, 3, 4
-        """
-    ).fetchall()
 
 
 def test_migrations_may_be_applied_again(empty: Database) -> None:
@@ -287,17 +235,3 @@ def test_odd_rows_are_kept(empty: Database) -> None:
     assert empty.execute("select count(*) from erasures where path like %s",
                          [f"%{user_id}%"]).fetchone() == (5,)  # fmt: skip
     assert empty.execute("select count(*) from erasures").fetchone() == (5,)
-
-
-def test_our_own_migrator_records_them_as_supabases_does(
-    server: postgres.Postgres, tmp_path: Path
-) -> None:
-    with psycopg.connect(server.url) as connection:
-        connection.execute(SPECIFICATION.encode())
-    try:
-        applied = postgres.migrate(server.url)
-        assert applied == [path.name for path in sorted(postgres.MIGRATIONS.glob("*.sql"))]
-        assert postgres.migrate(server.url) == []
-    finally:
-        with psycopg.connect(server.url) as connection:
-            connection.execute("drop table try_on_history, garments cascade")

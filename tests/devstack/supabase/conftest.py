@@ -18,7 +18,17 @@ from typing import Any
 
 import psycopg
 import pytest
-from servers import JS, LIBRARY, PASSWORD, Servers, User, answers, free_port, wait_until
+from servers import (
+    JS,
+    LIBRARY,
+    PASSWORD,
+    Servers,
+    User,
+    answers,
+    free_port,
+    required_or_skip,
+    wait_until,
+)
 from supabase import Client
 
 from devstack import postgres
@@ -113,13 +123,6 @@ def ada(new_user: Callable[[str], User]) -> User:
 @pytest.fixture(scope="session")
 def bob(new_user: Callable[[str], User]) -> User:
     return new_user("bob")
-
-
-def required_or_skip(reason: str) -> None:
-    """What needs npm may be missing at a desk, never in CI."""
-    if os.environ.get("CI"):
-        pytest.fail(f"{reason} (required, since CI is set)")
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """What the tests of the gateway run against, and how they wait for it."""
 
+import os
 import socket
 import time
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import pytest
 from supabase import Client, ClientOptions, create_client
 
 from devstack.supabase.keys import Keys
@@ -60,3 +62,10 @@ def answers(url: str) -> bool:
         return httpx.get(url).status_code < 500
     except httpx.TransportError:
         return False
+
+
+def required_or_skip(reason: str) -> None:
+    """What needs npm may be missing at a desk, never in CI."""
+    if os.environ.get("CI"):
+        pytest.fail(f"{reason} (required, since CI is set)")
+    pytest.skip(reason)

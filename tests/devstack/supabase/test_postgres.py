@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from devstack import postgres
+from vton.errors import MigrationFailed
 
 pytestmark = pytest.mark.thorough
 
@@ -189,7 +190,7 @@ def test_migrations_are_applied_once_each_whole_or_not_at_all(data: Path, tmp_pa
         assert postgres.migrate(server.url, tmp_path) == []
         broken = tmp_path / "20260102000000_two.sql"
         broken.write_text("create table two (); create table one ();")
-        with pytest.raises(psycopg.errors.DuplicateTable):
+        with pytest.raises(MigrationFailed, match=r'two\.sql: relation "one" already'):
             postgres.migrate(server.url, tmp_path)
         broken.write_text("create table two ();")
         assert postgres.migrate(server.url, tmp_path) == ["20260102000000_two.sql"]
