@@ -1,6 +1,6 @@
 # `make run` shows the whole service, `make test` tests it; see README.md.
 
-.PHONY: run quick test test-devstack test-browser thorough mutants check chaos bench format clean
+.PHONY: run quick test test-devstack test-browser thorough mutants check chaos bench lock format clean
 .DEFAULT_GOAL := run
 
 ifeq ($(OS),Windows_NT)
@@ -12,6 +12,9 @@ TESTED := import sys; sys.exit(sys.version_info[:2] > (3, 14))
 # The first of these that is there and of a version we support.
 PYTHON ?= $(shell for python in python3.14 python3.13 python3.12 python3.11 python3; do \
 	$$python -c '$(SUPPORTED)' >/dev/null 2>&1 && echo $$python && break; done)
+
+LOCK := .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --upgrade \
+	--no-annotate --custom-compile-command "make lock"
 
 run: .venv/installed
 	@exec .venv/bin/python -m devstack.stack
@@ -57,6 +60,11 @@ chaos: .venv/installed
 bench: .venv/installed
 	.venv/bin/python -m devstack.bench
 
+# Newer versions of what our requirements need in turn, and the hashes of all.
+lock: .venv/installed
+	@$(LOCK) requirements.in -o requirements.txt
+	@$(LOCK) requirements-dev.in -c requirements.txt -o requirements-dev.txt
+
 format: .venv/installed
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
@@ -64,7 +72,7 @@ format: .venv/installed
 clean:
 	rm -rf .venv .local
 
-.venv/installed: requirements.txt requirements-dev.txt
+.venv/installed: requirements-dev.txt
 	@if ! "$(PYTHON)" -c '$(SUPPORTED)' >/dev/null 2>&1; then \
 	  echo "Python 3.11 or newer is needed; found: $$(python3 --version 2>&1)." >&2; exit 1; fi
 	@"$(PYTHON)" -c '$(TESTED)' || \
@@ -73,5 +81,6 @@ clean:
 	  echo "Python's venv module is missing; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	@echo "Installing into .venv (once) ..."
 	@$(PYTHON) -m venv .venv
-	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --require-hashes -r requirements-dev.txt
 	@touch $@

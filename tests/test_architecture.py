@@ -142,6 +142,29 @@ def test_the_procfile_migrates_and_starts_the_two_processes() -> None:
     }
 
 
+def requirements(name: str) -> list[str]:
+    """The lines of one of our lists."""
+    lines = (ROOT / name).read_text().replace("\\\n", " ").splitlines()
+    return [line for line in lines if re.match(r"[A-Za-z0-9]", line)]
+
+
+def pins(name: str) -> set[str]:
+    """What a list pins, as pip normalises its name: `psycopg==3.3.9`."""
+    found = (re.split(r"[ ;]", line)[0] for line in requirements(name))
+    return {re.sub(r"\[.*\]", "", pin).lower().replace("_", "-") for pin in found}
+
+
+@pytest.mark.parametrize("name", ["requirements", "requirements-dev"])
+def test_everything_that_is_installed_is_pinned_with_its_hashes(name: str) -> None:
+    assert pins(f"{name}.in") <= pins(f"{name}.txt"), "run `make lock`"
+    for line in requirements(f"{name}.txt"):
+        assert re.match(r"\S+==\S+ .*--hash=sha256:", line), line
+
+
+def test_what_is_tested_is_what_is_deployed() -> None:
+    assert pins("requirements.txt") <= pins("requirements-dev.txt"), "run `make lock`"
+
+
 def test_nothing_is_connected_at_import(app: Flask) -> None:
     response = app.test_client().get("/health/live")
 
