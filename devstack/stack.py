@@ -207,10 +207,18 @@ class Stack:
             Config.from_env(self.child_environ)
         except ConfigError as error:
             raise StartError(str(error)) from None
+        if "SUPABASE_URL" not in self.settings:
+            self._migrate()
         started = {name: self.start_process(name) for name in procfile() if name != RELEASE}
         self._processes.wait_until_listening(started["web"], self.ports.web)
         if "SUPABASE_URL" in self.settings:
             self._import_garments()
+
+    def _migrate(self) -> None:
+        """Run the Procfile's release line on a project that is somebody's own."""
+        done = self.run_flask("migrate")
+        if done.returncode and not self.stopping.is_set():
+            raise StartError(done.stdout.strip())
 
     def start_process(self, name: str, line: str | None = None) -> Running:
         """Start a process of the Procfile by its own line, or another of that `line`'s."""

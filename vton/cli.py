@@ -47,7 +47,8 @@ def migrate() -> None:
         health = cast(Health, current_app.extensions["health"])
         if broken := health.ready.broken().get("database"):
             raise click.ClickException(
-                f"{broken[0]}; set SUPABASE_DB_URL, or run `supabase db push`"
+                f"The database is not ready: {broken[0]}. With SUPABASE_DB_URL this command"
+                " migrates it; `supabase db push --linked` does, too."
             )
     else:
         try:

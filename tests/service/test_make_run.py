@@ -179,6 +179,15 @@ def test_a_missing_setting_beside_a_given_one_is_named(tmp_path: Path) -> None:
     assert not (tmp_path / "postgres").exists()
 
 
+def test_a_project_of_ones_own_that_is_not_ready_is_said_at_once(tmp_path: Path) -> None:
+    own = {"SUPABASE_URL": "http://127.0.0.1:1", "SUPABASE_SERVICE_ROLE_KEY": "sb_secret_x"}
+    with make_run(tmp_path, four_free_ports(), **own) as process:
+        output, _ = process.communicate(timeout=PATIENCE)
+
+    assert process.returncode == 1
+    assert "The database is not ready: it is away." in output
+
+
 @pytest.mark.parametrize("value", ["eighty", "0", "99999"])
 def test_a_port_that_is_none_is_said(tmp_path: Path, value: str) -> None:
     done = subprocess.run(

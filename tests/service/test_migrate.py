@@ -77,7 +77,7 @@ def test_without_the_databases_address_it_looks_whether_that_was_done(
 
     assert (done.exit_code, done.output) == (0, "The database is up to date.\n")
     assert missed.exit_code == 1
-    assert "have not been applied; set SUPABASE_DB_URL, or run `supabase db push`" in missed.output
+    assert "not ready: the migrations have not been applied. With SUPABASE_DB_URL" in missed.output
 
 
 @pytest.mark.parametrize(
