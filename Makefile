@@ -74,7 +74,7 @@ clean:
 
 .venv/installed: requirements-dev.txt
 	@if ! "$(PYTHON)" -c '$(SUPPORTED)' >/dev/null 2>&1; then \
-	  echo "Python 3.11 or newer is needed; found: $$(python3 --version 2>&1)." >&2; exit 1; fi
+	  echo "Python 3.11 or newer is needed; found: $$($(or $(PYTHON),python3) --version 2>&1)." >&2; exit 1; fi
 	@"$(PYTHON)" -c '$(TESTED)' || \
 	  echo "$$($(PYTHON) --version) is newer than what was tested (3.11 to 3.14); trying it." >&2
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \

@@ -9,11 +9,12 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import psutil
 import psycopg
 import requests
 from PIL import Image
@@ -141,9 +142,7 @@ class Bench:
 
     def web_memory(self) -> tuple[float, float]:
         """The resident megabytes of the first web process: now, and at most so far."""
-        arbiter = self.stack.pid("web")
-        children = Path(f"/proc/{arbiter}/task/{arbiter}/children").read_text().split()
-        return _memory(int(children[0]))
+        return _memory(psutil.Process(self.stack.pid("web")).children()[0].pid)
 
     def memory(self, process: str) -> tuple[float, float]:
         """The resident megabytes of a process of the stack: now, and at most so far."""
@@ -151,16 +150,13 @@ class Bench:
 
     def cpu(self, process: str) -> float:
         """CPU seconds that a process and those it has begun have used."""
-        pid = self.stack.pid(process)
-        ticks = 0
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                stat = (folder / "stat").read_text().rsplit(")", 1)[1].split()
-            except OSError:
-                continue
-            if folder.name == str(pid) or stat[1] == str(pid):
-                ticks += sum(map(int, stat[11:15]))  # its own, and its ended children's
-        return ticks / os.sysconf("SC_CLK_TCK")
+        first = psutil.Process(self.stack.pid(process))
+        seconds = 0.0
+        for one in (first, *first.children()):
+            with suppress(psutil.NoSuchProcess):
+                times = one.cpu_times()
+                seconds += times.user + times.system + times.children_user + times.children_system
+        return seconds
 
     def sign_up(self) -> tuple[str, str]:
         """Make a user; the id and an access token."""
@@ -190,10 +186,14 @@ def _detailed(path: Path) -> bytes:
 
 
 def _memory(pid: int) -> tuple[float, float]:
-    status = Path(f"/proc/{pid}/status").read_text()
+    """Now, and at most so far, which only Linux keeps."""
+    now = psutil.Process(pid).memory_info().rss / 2**20
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return now, now
     values = dict(line.split(":", 1) for line in status.splitlines())
-    now, most = (int(values[key].split()[0]) / 1024 for key in ("VmRSS", "VmHWM"))
-    return now, most
+    return now, int(values["VmHWM"].split()[0]) / 1024
 
 
 def percentile(values: list[float], share: float) -> float:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 REPORT = Path(__file__).parents[2] / "docs" / "performance.md"
 BEGIN, END = "<!-- figures: make bench -->", "<!-- end of figures -->"
 
@@ -42,8 +44,7 @@ class Section:
 
 def machine() -> str:
     """The machine's size, and the day."""
-    with Path("/proc/meminfo").open() as file:
-        gigabytes = int(file.readline().split()[1]) / 1024 / 1024
+    gigabytes = psutil.virtual_memory().total / 2**30
     return (
         f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, {gigabytes:.0f} GB,"
         f" Python {platform.python_version()}; everything on this one machine."

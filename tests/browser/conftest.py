@@ -13,6 +13,11 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from devstack.stack import Stack
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CHROMIUM_PATHS = (
+    "/usr/bin/chromium",
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    "/Applications/Chromium.app/Contents/MacOS/Chromium",
+)
 CHROMIUM_OPTIONS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -36,20 +41,21 @@ def required_or_skip(reason: str) -> None:
     pytest.skip(reason)
 
 
-def find_chromium() -> str | None:
-    """The browser named by CHROMIUM, or the first that is installed."""
+def find_chromium(playwrights: str) -> str | None:
+    """The browser named by CHROMIUM, or the first that is installed, also by Playwright."""
     named = os.environ.get("CHROMIUM")
-    candidates = [named] if named else ["/usr/bin/chromium", *map(shutil.which, CHROMIUM_NAMES)]
+    found = (*CHROMIUM_PATHS, *map(shutil.which, CHROMIUM_NAMES), playwrights)
+    candidates = [named] if named else found
     return next((path for path in candidates if path and Path(path).exists()), None)
 
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     """One browser for all tests of this process."""
-    path = find_chromium()
-    if path is None:
-        required_or_skip("no Chromium found; install it, or set CHROMIUM to its path")
     with sync_playwright() as playwright:
+        path = find_chromium(playwright.chromium.executable_path)
+        if path is None:
+            required_or_skip("no Chromium found; install it, or set CHROMIUM to its path")
         browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_OPTIONS)
         yield browser
         browser.close()

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 import pytest
 import requests
 from actors import PATIENCE, ROOT, clean_environ
@@ -83,12 +84,11 @@ def four_free_ports() -> int:
 def descendants(data: Path) -> list[str]:
     """The processes that name the data folder or were started with it in their environment."""
     found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            command = (folder / "cmdline").read_bytes()
-            environ = (folder / "environ").read_bytes()
-            if str(data).encode() in command or f"VTON_TEST={data}".encode() in environ:
-                found.append(command.decode().replace("\0", " "))
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            command = " ".join(process.cmdline())
+            if str(data) in command or process.environ().get("VTON_TEST") == str(data):
+                found.append(command)
     return found
 
 
