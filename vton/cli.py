@@ -8,7 +8,7 @@ import click
 from flask import current_app
 from flask.cli import AppGroup, with_appcontext
 
-from vton.errors import MigrationFailed, Problem
+from vton.errors import MigrationFailed, Problem, Unavailable
 from vton.garments.service import Garments, ImportFailed
 from vton.web.health import Health
 
@@ -22,6 +22,7 @@ def import_garments(folder: Path) -> None:
 
     An optional garments.csv (file, name, brand, category) says what they are called.
     """
+    _require("database", "storage")
     garments = cast(Garments, current_app.extensions["garments"])
     count = 0
     try:
@@ -30,6 +31,8 @@ def import_garments(folder: Path) -> None:
             count += 1
     except ImportFailed as error:
         raise click.ClickException(str(error)) from None
+    except Unavailable as away:
+        raise click.ClickException(f"{away.why}; what was listed above is stored") from None
     except Problem as problem:
         raise click.ClickException(problem.spec.message) from None
     click.echo(f"{count} garments imported.")
@@ -44,12 +47,7 @@ def migrate() -> None:
     """
     apply = cast(Callable[[], Iterator[str]] | None, current_app.extensions["migrate"])
     if apply is None:
-        health = cast(Health, current_app.extensions["health"])
-        if broken := health.ready.broken().get("database"):
-            raise click.ClickException(
-                f"The database is not ready: {broken[0]}. With SUPABASE_DB_URL this command"
-                " migrates it; `supabase db push --linked` does, too."
-            )
+        _require("database")
     else:
         try:
             for name in apply():
@@ -57,3 +55,11 @@ def migrate() -> None:
         except MigrationFailed as failed:
             raise click.ClickException(str(failed)) from None
     click.echo("The database is up to date.")
+
+
+def _require(*parts: str) -> None:
+    """End the command where one of these parts of the service is not ready."""
+    broken = cast(Health, current_app.extensions["health"]).ready.broken()
+    for part in parts:
+        if part in broken:
+            raise click.ClickException(f"The {part} is not ready: {broken[part][0]}.")

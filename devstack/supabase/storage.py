@@ -6,7 +6,10 @@ change it. Answers: https://github.com/supabase/storage/tree/master/src/http/rou
 
 import json
 import re
+import select
+import socket
 from datetime import datetime
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -23,9 +26,7 @@ from devstack.supabase.storage_errors import (
     bad_request,
     caller,
     error_response,
-    has_token,
     no_such_bucket,
-    no_such_key,
     too_large,
     transaction,
 )
@@ -46,6 +47,11 @@ bp = Blueprint("storage", __name__, url_prefix="/storage/v1")
 LARGEST_OBJECT = 50 * 1024 * 1024
 """A hosted project's limit, where the bucket has none of its own."""
 FORM_OVERHEAD = 64 * 1024
+MOST_PATHS = 1000
+"""So many can be signed in one call."""
+UNREAD_BYTES = 200_000
+"""A larger upload that is refused is answered before it is read, and its connection is dead."""
+DEAD_MS = 15_000
 _BUCKET = (
     "select id, name, coalesce(owner::text, '') as owner, owner_id, public, file_size_limit,"
     " allowed_mime_types, created_at, updated_at from storage.buckets"
@@ -54,7 +60,25 @@ _BUCKET = (
 
 @bp.errorhandler(StorageError)
 def _failed(error: StorageError) -> Response:
-    return error_response(error.status, error.code, error.message, error.error)
+    response = error_response(error.status, error.code, error.message, error.error)
+    unread = request.endpoint == "storage.upload" and (request.content_length or 0) > UNREAD_BYTES
+    if unread and error.status in (403, 404, 409):
+        response.call_on_close(partial(_leave_dead, request.environ["gunicorn.socket"]))
+    return response
+
+
+@bp.after_request
+def _say_the_charset(response: Response) -> Response:
+    if response.mimetype == "application/json":
+        response.content_type = "application/json; charset=utf-8"
+    return response
+
+
+def _leave_dead(connection: socket.socket) -> None:
+    """Keep the connection open and take no more requests from it, until the client parts."""
+    gone = select.poll()
+    gone.register(connection, getattr(select, "POLLRDHUP", 0))  # only Linux tells
+    gone.poll(DEAD_MS)
 
 
 @bp.errorhandler(RequestEntityTooLarge)
@@ -64,7 +88,7 @@ def _too_large(_error: RequestEntityTooLarge) -> Response:
 
 @bp.errorhandler(RequestedRangeNotSatisfiable)
 def _bad_range(_error: RequestedRangeNotSatisfiable) -> Response:
-    return error_response(400, "InvalidRange", "invalid range provided", "invalid_range")
+    return error_response(416, "InvalidRange", "invalid range provided", "invalid_range")
 
 
 @bp.get("/bucket")
@@ -182,9 +206,15 @@ def info(bucket: str, name: str) -> Response:
 def _visible(bucket: str, name: str) -> DictRow:
     """The object's row, if the caller may see it. Without a token only public buckets are."""
     public = find_bucket(bucket)["public"]
-    if not public and not has_token():
-        raise no_such_bucket()
-    return find_object(None if public else caller(), bucket, name)
+    if public:
+        return find_object(None, bucket, name)
+    try:
+        role = caller()
+    except StorageError:
+        if request.endpoint != "storage.download":
+            raise
+        raise no_such_bucket() from None  # as for somebody without a token
+    return find_object(role, bucket, name)
 
 
 def _deliver(row: DictRow, expires: int | None = None) -> Response:
@@ -192,6 +222,8 @@ def _deliver(row: DictRow, expires: int | None = None) -> Response:
     metadata = row["metadata"]
     # As the real service: what is stored is never a page on this origin.
     kind = re.sub(r"^text/html\b", "text/plain", metadata["mimetype"])
+    if "," in request.headers.get("Range", ""):
+        raise RequestedRangeNotSatisfiable
     try:
         response = send_file(
             path_of(row["version"]),
@@ -201,10 +233,13 @@ def _deliver(row: DictRow, expires: int | None = None) -> Response:
             last_modified=row["updated_at"],
         )
     except FileNotFoundError:
-        raise no_such_key() from None
-    response.headers["Cache-Control"] = metadata["cacheControl"]
+        raise StorageError(500, "InternalError", "Internal server error") from None
     response.headers.pop("Content-Disposition", None)  # it names our file
-    if expires is not None:
+    response.headers["X-Robots-Tag"] = "none"
+    if expires is None:
+        response.headers["Cache-Control"] = metadata["cacheControl"]
+    else:
+        response.headers.pop("Cache-Control", None)
         response.headers["Expires"] = http_date(expires)
     if "download" in request.args:
         response.headers["Content-Disposition"] = _attachment(request.args["download"])
@@ -234,6 +269,8 @@ def sign_many(bucket: str) -> Response:
     """Such URLs for many objects; what cannot be signed says so in its place."""
     body = _json()
     seconds, paths = _seconds(body), _names(body, "paths")
+    if len(paths) > MOST_PATHS:
+        raise bad_request(f"body/paths must NOT have more than {MOST_PATHS} items")
     with transaction(caller()) as cursor:
         found = cursor.execute(
             "select name from storage.objects where bucket_id = %s and name = any(%s)",
@@ -292,7 +329,9 @@ def _seconds(body: dict[str, Any]) -> int:
 def list_objects(bucket: str) -> Response:
     """What lies in one folder: objects, and folders as entries without an id."""
     role, body = caller(), _json()
-    folder = str(body.get("prefix") or "")
+    if "prefix" not in body:
+        raise bad_request("body must have required property 'prefix'")
+    folder = str(body["prefix"] or "")
     folder = f"{folder}/" if folder and not folder.endswith("/") else folder
     sort = body.get("sortBy")
     sort = sort if isinstance(sort, dict) else {}

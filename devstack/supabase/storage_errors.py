@@ -27,7 +27,7 @@ class StorageError(Exception):
 def error_response(status: int, code: str, message: str, error: str = "") -> Response:
     """Storage's error body; as from the real one, whatever the client did is answered with 400."""
     response = jsonify(statusCode=str(status), code=code, error=error or code, message=message)
-    response.status_code = status if status >= 500 else 400
+    response.status_code = status if status == 416 or status >= 500 else 400
     return response
 
 
@@ -80,7 +80,7 @@ def transaction(role: Caller | None) -> Iterator[Cursor[DictRow]]:
             yield cursor
     except psycopg.errors.UniqueViolation:
         message = "The resource already exists"
-        raise StorageError(409, "ResourceAlreadyExists", message, "Duplicate") from None
+        raise StorageError(409, "KeyAlreadyExists", message, "Duplicate") from None
     except psycopg.errors.InsufficientPrivilege:
         raise access_denied("new row violates row-level security policy") from None
     except psycopg.DataError as error:  # a NUL character

@@ -52,7 +52,7 @@ def find_bucket(name: str) -> DictRow:
 
 def check_key(name: str) -> None:
     """Refuse a name that Storage would refuse."""
-    if not VALID_KEY.fullmatch(name):
+    if not VALID_KEY.fullmatch(name) or {".", ".."} & set(name.split("/")):
         raise StorageError(400, "InvalidKey", f"Invalid key: {name}")
 
 

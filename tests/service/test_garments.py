@@ -10,7 +10,9 @@ import requests
 from actors import encoded
 from PIL import Image
 
+from config import Config
 from devstack.stack import Stack
+from vton.app import create_app
 
 
 def listed(stack: Stack, **query: Any) -> requests.Response:
@@ -138,3 +140,25 @@ def sample_names(stack: Stack) -> set[str]:
     """The names in the list that the samples come with."""
     lines = (stack.garments / "garments.csv").read_text().splitlines()[1:]
     return {line.split(",")[1] for line in lines}
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"SUPABASE_URL": "http://127.0.0.1:1"}, "The database is not ready: Supabase cannot be"),
+        ({"SUPABASE_SERVICE_ROLE_KEY": "sb_secret_wrong"}, "Supabase refuses SUPABASE_SERVICE_RO"),
+        ({"SUPABASE_SERVICE_ROLE_KEY": "the publishable one"}, "Supabase refuses SUPABASE_SERVIC"),
+        ({"STORAGE_BUCKET": "vton-asets"}, "The storage is not ready: there is no such bucket"),
+    ],
+)
+def test_an_import_says_what_is_wrong_before_it_stores_anything(
+    stack: Stack, tmp_path: Path, settings: dict[str, str], words: str
+) -> None:
+    if "publishable" in settings.get("SUPABASE_SERVICE_ROLE_KEY", ""):
+        settings = {"SUPABASE_SERVICE_ROLE_KEY": stack.settings["SUPABASE_PUBLISHABLE_KEY"]}
+    app = create_app(Config.from_env(stack.child_environ | settings))
+
+    done = app.test_cli_runner().invoke(args=["garments", "import", str(tmp_path)])
+
+    assert done.exit_code == 1
+    assert words in done.output

@@ -185,7 +185,7 @@ def test_a_project_of_ones_own_that_is_not_ready_is_said_at_once(tmp_path: Path)
         output, _ = process.communicate(timeout=PATIENCE)
 
     assert process.returncode == 1
-    assert "The database is not ready: it is away." in output
+    assert "The database is not ready: Supabase cannot be reached." in output
 
 
 @pytest.mark.parametrize("value", ["eighty", "0", "99999"])

@@ -70,14 +70,14 @@ def test_without_the_databases_address_it_looks_whether_that_was_done(
     done = migrate(stack)
 
     def check() -> None:
-        raise Unavailable("the migrations have not been applied")
+        raise Unavailable("it is not migrated")
 
     missing = Parts({"database": check})
     missed = migrate(stack, replace(services, health=Health(ready=missing, service=missing)))
 
     assert (done.exit_code, done.output) == (0, "The database is up to date.\n")
     assert missed.exit_code == 1
-    assert "not ready: the migrations have not been applied. With SUPABASE_DB_URL" in missed.output
+    assert missed.output == "Error: The database is not ready: it is not migrated.\n"
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,10 @@ class DatabaseHealth:
         try:
             version = call(self.client, "schema_version", {})
         except APIError:  # the database answers, and knows no such function
-            raise Unavailable("the migrations have not been applied") from None
+            raise Unavailable(
+                "it is not migrated: set SUPABASE_DB_URL and run `flask --app wsgi migrate`, or run"
+                " `supabase db push --linked`"
+            ) from None
         if not isinstance(version, int):
             raise Unavailable("the database cannot be reached")
         if version < SCHEMA_VERSION:

@@ -41,12 +41,34 @@ def connect_supabase(url: str, service_key: str, connections: int) -> Client:
         keepalive_expiry=KEEPALIVE_SECONDS,
     )
     options = ClientOptions(
-        httpx_client=httpx.Client(http2=False, timeout=TIMEOUT, limits=limits),
+        httpx_client=httpx.Client(
+            http2=False,
+            timeout=TIMEOUT,
+            limits=limits,
+            event_hooks={"response": [_part_with_refused_upload]},
+        ),
         auto_refresh_token=False,
         persist_session=False,
         postgrest_client_retry=False,
     )
     return create_client(url, service_key, options)
+
+
+def _part_with_refused_upload(response: httpx.Response) -> None:
+    """Close the connection of an upload that was refused.
+
+    The storage answers such a one before it has read the photo, leaves the connection open and
+    reads no more of it: the next call on it would wait in vain.
+    """
+    kind = response.request.headers.get("content-type", "")
+    if response.is_success or not kind.startswith("multipart/"):
+        return
+    stream = response.stream
+    assert isinstance(stream, httpx.SyncByteStream)
+    body = b"".join(stream)
+    response.extensions["network_stream"].close()  # first, or another thread could get it
+    stream.close()
+    response.stream = httpx.ByteStream(body)
 
 
 @contextmanager
@@ -56,17 +78,17 @@ def unavailable_when_away() -> Iterator[None]:
         yield
     except httpx.HTTPError as error:
         logger.warning("Supabase is away: %s", type(error).__name__)
-        raise Unavailable from None
+        raise Unavailable("Supabase cannot be reached") from None
     except APIError as error:
         if (error.code or "").startswith(_SQLSTATE_DATA):
             raise Problem("bad_request") from None
         if _about_the_key(error):
             logger.error("ALARM Supabase refuses SUPABASE_SERVICE_ROLE_KEY: %s", error.message)
-            raise Unavailable from None
+            raise Unavailable("Supabase refuses SUPABASE_SERVICE_ROLE_KEY") from None
         if _about_the_statement(error.code or ""):
             raise
         logger.warning("Supabase is away: code=%s", error.code)
-        raise Unavailable from None
+        raise Unavailable(f"the database is away ({error.code})") from None
 
 
 def _about_the_key(error: APIError) -> bool:

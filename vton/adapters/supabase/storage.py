@@ -104,11 +104,11 @@ def _answered(path: str = "") -> Iterator[None]:
 def _refusal(error: StorageApiError, path: str) -> Exception:
     status, text = str(error.status), f"{error.code} {error.message}".lower()
     if "bucket not found" in text or "nosuchbucket" in text:
-        logger.error("there is no bucket: push the migrations, or set STORAGE_BUCKET")
-        return Unavailable("there is no bucket")
+        logger.error("there is no such bucket: migrate the database, or set STORAGE_BUCKET")
+        return Unavailable("there is no such bucket: migrate the database, or set STORAGE_BUCKET")
     if status in ("401", "403") or any(word in text for word in ("jwt", "jws", "signature")):
         logger.error("ALARM Supabase storage refuses SUPABASE_SERVICE_ROLE_KEY: %s", error.code)
-        return Unavailable("the storage refuses the service key")
+        return Unavailable("the storage refuses SUPABASE_SERVICE_ROLE_KEY")
     if status == "409":
         return NameTaken(path)
     if status in ("413", "415") or "invalidkey" in text or "mime" in text:
