@@ -199,7 +199,7 @@ def digits(stem: str) -> str:
         ("--red...dress--", "red-dress"),
         ("Jäcke à la Größe 5", "jacke-a-la-grosse-5"),
         ("a & b / c".replace("/", "+"), "a-b-c"),
-        ("..", digits("..")),
+        ("!!", digits("!!")),
         ("---", digits("---")),
         ("ジャケット", digits("ジャケット")),
         ("куртка 5", f"5-{digits('куртка 5')}"),
@@ -439,7 +439,7 @@ def test_a_list_in_another_encoding_is_said(shop: Shop) -> None:
 def test_a_name_that_no_file_can_have_is_said(shop: Shop) -> None:
     shop.has(listed=f"file,name\n{'x' * 300}.png,A\n")
 
-    assert shop.refuses().startswith("garments.csv: ")
+    assert shop.refuses().startswith("garments.csv")
 
 
 def test_names_are_made_of_files_alone(shop: Shop) -> None:
