@@ -59,16 +59,16 @@ def test_clocks_may_differ_a_little(world: World, signer: Signer) -> None:
     assert tokens.verify(signer.sign(claims(exp=NOW - 4)))
 
 
-def test_clocks_may_differ_by_five_seconds_and_no_more(world: World, signer: Signer) -> None:
+def test_clocks_may_differ_by_half_a_minute_and_no_more(world: World, signer: Signer) -> None:
     tokens = world.tokens()
 
-    assert tokens.verify(signer.sign(claims(iat=NOW + 5)))
-    assert tokens.verify(signer.sign(claims(nbf=NOW + 5)))
-    assert tokens.verify(signer.sign(claims(exp=NOW - 4.5)))
+    assert tokens.verify(signer.sign(claims(iat=NOW + 30)))
+    assert tokens.verify(signer.sign(claims(nbf=NOW + 30)))
+    assert tokens.verify(signer.sign(claims(exp=NOW - 29.5)))
     for change, code in (
-        ({"iat": NOW + 5.5}, "token_invalid"),
-        ({"nbf": NOW + 5.5}, "token_invalid"),
-        ({"exp": NOW - 5}, "token_expired"),
+        ({"iat": NOW + 30.5}, "token_invalid"),
+        ({"nbf": NOW + 30.5}, "token_invalid"),
+        ({"exp": NOW - 30}, "token_expired"),
     ):
         token = signer.sign(claims(**change))
         assert refusal(lambda token=token: tokens.verify(token)) == code
@@ -101,14 +101,14 @@ def test_a_project_of_two_names_may_be_named_by_either(signer: Signer, issuer: s
         ({"iss": None}, "token_invalid"),
         ({"aud": "anon"}, "token_invalid"),
         ({"aud": None}, "token_invalid"),
-        ({"exp": NOW - 6}, "token_expired"),
+        ({"exp": NOW - 31}, "token_expired"),
         ({"exp": None}, "token_invalid"),
         ({"exp": "never"}, "token_invalid"),
         ({"exp": float("nan")}, "token_invalid"),
         ({"exp": float("inf")}, "token_invalid"),
         ({"exp": True}, "token_invalid"),
-        ({"nbf": NOW + 6}, "token_invalid"),
-        ({"iat": NOW + 6}, "token_invalid"),
+        ({"nbf": NOW + 31}, "token_invalid"),
+        ({"iat": NOW + 31}, "token_invalid"),
         ({"iat": None}, "token_invalid"),
         ({"sub": None}, "token_invalid"),
         ({"sub": ""}, "token_invalid"),
@@ -271,7 +271,7 @@ def test_a_verified_token_outlives_its_key_by_a_minute_at_most(
 def test_a_remembered_token_ends_when_it_expires(world: World, signer: Signer) -> None:
     tokens, token = world.tokens(), signer.sign(claims(exp=NOW + 20))
     tokens.verify(token)
-    world.time += 26
+    world.time += 51
 
     assert refusal(lambda: tokens.verify(token)) == "token_expired"
 

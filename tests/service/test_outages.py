@@ -161,6 +161,51 @@ def test_a_run_outlasts_supabase(
     assert len(objects_of(database, user)) == 2
 
 
+ODD_ANSWERS: dict[str, dict[str, Any]] = {
+    "read-only": {"status": 405, "body": {"code": "25006", "message": "a standby"}},
+    "a deadlock": {"status": 500, "body": {"code": "40P01", "message": "deadlock detected"}},
+    "a stale schema": {"status": 404, "body": {"code": "PGRST202", "message": "Could not find"}},
+    "a pooler's": {"status": 400, "body": {"code": "26000", "message": "no prepared statement"}},
+    "a page": {"status": 200, "body": None},
+}
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("step", [*STEPS, "the end"])
+@pytest.mark.parametrize("odd", ODD_ANSWERS)
+def test_a_run_outlasts_whatever_supabase_says(
+    user: User, garment_id: str, simulator: Simulator, spoil: Spoil, step: str, odd: str
+) -> None:
+    if step == "the end":
+        simulator.change(delay=2)
+        session_id = user.start(garment_id)
+        until(simulator.submits)
+        spoil(kind="http", methods=["PATCH"], paths="try_on_history", **ODD_ANSWERS[odd])
+    else:
+        spoil(kind="http", **STEPS[step], **ODD_ANSWERS[odd])
+        session_id = user.start(garment_id)
+
+    status = user.wait(session_id)
+
+    assert status["status"] == "success", status
+    assert len(simulator.submits()) == 1
+
+
+@pytest.mark.parametrize("paths", ["rpc/create_session", "object/vton-assets/user-uploads"])
+@pytest.mark.parametrize("odd", ODD_ANSWERS)
+def test_whatever_supabase_says_a_try_on_is_not_taken_rather_than_broken(
+    user: User, garment_id: str, spoil: Spoil, database: Database, paths: str, odd: str
+) -> None:
+    spoil(kind="http", paths=paths, methods=["POST"], **ODD_ANSWERS[odd])
+
+    response = post(user, garment_id)
+
+    assert response.status_code == 503
+    assert response.headers["Retry-After"]
+    assert sessions_of(database, user) == 0
+    assert objects_of(database, user) == []
+
+
 def test_an_error_task_is_submitted_again_though_the_answer_was_lost(
     user: User, garment_id: str, simulator: Simulator, spoil: Spoil
 ) -> None:

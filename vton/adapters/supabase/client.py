@@ -1,7 +1,6 @@
 """The Supabase client: how it is made, and what its errors mean."""
 
 import logging
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,14 +17,24 @@ TIMEOUT = httpx.Timeout(10, connect=3, pool=30)
 KEEPALIVE_SECONDS = 20
 """An idle connection is dropped before the server's side (60 s and more) drops it."""
 
-_SQLSTATE = re.compile(r"[0-9A-Z]{5}")
-_REFUSED_KEYS = ("401", "PGRST301", "PGRST302", "PGRST303", "42501")
+NONSENSE = (ValueError, TypeError, KeyError, AttributeError, IndexError)
+"""What the client raises when an answer is not the service's, but a proxy's page, say."""
+NOT_MIGRATED = (
+    "it is not migrated: set SUPABASE_DB_URL and run `flask --app wsgi migrate`, or run"
+    " `supabase db push --linked`"
+)
+LAPSED_IN_A_ROW = 3
+"""One such answer is a clock that was corrected, or a token that was made anew."""
+
+_LAPSED = "PGRST303"
+_REFUSED_KEYS = ("401", "PGRST301", "PGRST302", _LAPSED, "42501")
 """A token that is none, none at all, out of date; and what the role may not do."""
 _SQLSTATE_DATA = "22"
 """The class for values that PostgreSQL cannot take, such as a NUL in a text."""
-_SQLSTATE_AWAY = ("08", "53", "57", "58", "XX")
-"""Classes of https://www.postgresql.org/docs/current/errcodes-appendix.html that are not about
-the statement: connection, resources, operator intervention, system and internal errors."""
+_SQLSTATE_CONSTRAINT = "23"
+"""The class for constraints: https://www.postgresql.org/docs/current/errcodes-appendix.html"""
+_UNKNOWN_TO_IT = ("PGRST202", "PGRST204", "PGRST205", "42P01", "42703", "42883")
+"""Functions, columns and tables that PostgREST's cache or the database does not have."""
 
 
 def connect_supabase(url: str, service_key: str, connections: int) -> Client:
@@ -73,35 +82,61 @@ def _part_with_refused_upload(response: httpx.Response) -> None:
 
 @contextmanager
 def unavailable_when_away() -> Iterator[None]:
-    """Turn what says that Supabase is away, or does not let us in, into Unavailable."""
+    """Raise what a call's failure means; for a call of the Supabase client, and nothing else."""
     try:
         yield
-    except httpx.HTTPError as error:
-        logger.warning("Supabase is away: %s", type(error).__name__)
-        raise Unavailable("Supabase cannot be reached") from None
-    except APIError as error:
-        if (error.code or "").startswith(_SQLSTATE_DATA):
-            raise Problem("bad_request") from None
-        if _about_the_key(error):
-            logger.error("ALARM Supabase refuses SUPABASE_SERVICE_ROLE_KEY: %s", error.message)
-            raise Unavailable("Supabase refuses SUPABASE_SERVICE_ROLE_KEY") from None
-        if _about_the_statement(error.code or ""):
-            raise
-        logger.warning("Supabase is away: code=%s", error.code)
-        raise Unavailable(f"the database is away ({error.code})") from None
+    except (httpx.HTTPError, APIError, *NONSENSE) as error:
+        raise meaning(error) from None
+    _lapsed.forget()
 
 
-def _about_the_key(error: APIError) -> bool:
-    """Whether the key is wrong: unknown to the gateway, signed by another, or the public one."""
-    return (error.message or "") == "Invalid API key" or error.code in _REFUSED_KEYS
+def meaning(error: Exception) -> Exception:
+    """What a failed call of the database means.
 
-
-def _about_the_statement(code: str) -> bool:
-    """Whether PostgREST's error is about what we asked, and not about its own state.
-
-    PGRST000 to PGRST003 say that it has no database connection; a number is the HTTP status of
-    an answer that did not come from PostgREST at all.
+    The error itself where one of our constraints was violated, which it names; Problem where a
+    value was none that PostgreSQL takes; and Unavailable for all the rest, whatever it says: a
+    standby that is read-only, a deadlock, a pooler's prepared statement, a schema that PostgREST
+    has not seen yet. Those may be repeated, and a paid picture waits for them.
     """
-    if code.startswith("PGRST"):
-        return not code.startswith("PGRST00")
-    return bool(_SQLSTATE.fullmatch(code)) and not code.startswith(_SQLSTATE_AWAY)
+    if isinstance(error, httpx.HTTPError):
+        logger.warning("Supabase is away: %s", type(error).__name__)
+        return Unavailable("Supabase cannot be reached")
+    if not isinstance(error, APIError):
+        logger.error("Supabase answered what nobody can read: %s", type(error).__name__)
+        return Unavailable("Supabase answers what nobody can read")
+    code = str(error.code or "")
+    if code.startswith(_SQLSTATE_CONSTRAINT):
+        return error
+    if code.startswith(_SQLSTATE_DATA):
+        return Problem("bad_request")
+    if code == _LAPSED and not _lapsed.is_one_too_many():
+        logger.warning("Supabase takes the service key's token for lapsed")
+        return Unavailable("Supabase takes the service key's token for lapsed")
+    if (error.message or "") == "Invalid API key" or code in _REFUSED_KEYS:
+        logger.error("ALARM Supabase refuses SUPABASE_SERVICE_ROLE_KEY: %s", error.message)
+        return Unavailable("Supabase refuses SUPABASE_SERVICE_ROLE_KEY")
+    if code in _UNKNOWN_TO_IT:
+        logger.error("the database lacks what this release needs: %s %s", code, error.message)
+        return Unavailable(NOT_MIGRATED)
+    logger.warning("the database is away: code=%s", code)
+    return Unavailable(f"the database is away ({code[:40]})")
+
+
+class _InARow:
+    """Counts what is no alarm by itself. Safe to share between threads."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._count = 0
+
+    def is_one_too_many(self) -> bool:
+        """Count one more, and say whether there were as many in a row as are an alarm."""
+        self._count += 1
+        return self._count >= self._most
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self._count = 0
+
+
+_lapsed = _InARow(LAPSED_IN_A_ROW)

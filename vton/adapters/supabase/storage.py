@@ -42,12 +42,15 @@ class Bucket:
 
     def put(self, path: str, data: bytes, content_type: str, *, replace: bool) -> None:
         options = {"content-type": content_type, "upsert": "true" if replace else "false"}
-        with _answered(path):
+        with _answered(path, putting=True):
             self._bucket().upload(path, data, options)
 
     def get(self, path: str) -> bytes:
         with _answered(path):
-            return cast(bytes, self._bucket().download(path))
+            data = cast(bytes, self._bucket().download(path))
+        if _is_page(data):
+            raise Unavailable("the storage answers with a page")
+        return data
 
     def remove(self, paths: Collection[str]) -> None:
         if not paths:
@@ -88,7 +91,7 @@ class Bucket:
 
 
 @contextmanager
-def _answered(path: str = "") -> Iterator[None]:
+def _answered(path: str = "", *, putting: bool = False) -> Iterator[None]:
     """Turn what the storage refuses into what it means.
 
     Its status is often 400, with what it means in the body
@@ -98,23 +101,37 @@ def _answered(path: str = "") -> Iterator[None]:
         try:
             yield
         except StorageApiError as error:
-            raise _refusal(error, path) from None
+            raise meaning(error, path, putting=putting) from None
 
 
-def _refusal(error: StorageApiError, path: str) -> Exception:
+def meaning(error: StorageApiError, path: str, *, putting: bool) -> Exception:
+    """What a refusal means: of the object at `path`, where the call is about one.
+
+    What is not certain to be about the object is Unavailable, and may be repeated: a page of a
+    proxy, which the client calls an internal error, says nothing of it.
+    """
     status, text = str(error.status), f"{error.code} {error.message}".lower()
     if "bucket not found" in text or "nosuchbucket" in text:
         logger.error("there is no such bucket: migrate the database, or set STORAGE_BUCKET")
         return Unavailable("there is no such bucket: migrate the database, or set STORAGE_BUCKET")
+    if error.code == "InternalError":
+        logger.warning("Supabase storage is away: status=%s", status)
+        return Unavailable(f"the storage is away ({status})")
     if status in ("401", "403") or any(word in text for word in ("jwt", "jws", "signature")):
         logger.error("ALARM Supabase storage refuses SUPABASE_SERVICE_ROLE_KEY: %s", error.code)
         return Unavailable("the storage refuses SUPABASE_SERVICE_ROLE_KEY")
-    if status == "409":
+    if putting and status == "409":
         return NameTaken(path)
-    if status in ("413", "415") or "invalidkey" in text or "mime" in text:
+    if putting and (status in ("413", "415") or "invalidkey" in text or "mime" in text):
         logger.error("the storage refuses %s: %s", path.split("/")[0], error.code)
         return PictureRefused(f"{status} {error.code}")
-    if status == "404" and path:
+    if path and status == "404":
         return PictureMissing(path)
     logger.warning("Supabase storage is away: status=%s code=%s", status, error.code)
-    return Unavailable("the storage is away")
+    return Unavailable(f"the storage is away ({status})")
+
+
+def _is_page(data: bytes) -> bool:
+    """Whether this is HTML, which a proxy may send with status 200, and no picture."""
+    start = data[:512].lstrip().lower()
+    return start.startswith((b"<!doctype html", b"<html"))

@@ -23,8 +23,8 @@ REMEMBERED_SECONDS = 60
 MAX_REMEMBERED = 10_000
 REFUSALS_SECONDS = 60
 """How often the log is told why tokens are refused."""
-LEEWAY_SECONDS = 5
-"""How far Supabase's clock and ours may be apart."""
+LEEWAY_SECONDS = 30
+"""How far Supabase's clock and ours may be apart: as far as PostgREST lets them."""
 
 
 class SupabaseTokens:
