@@ -403,8 +403,9 @@ class FakeStatusCache:
         self.states[user_id, session_id] = state
         return True
 
-    def set_if_absent(self, user_id: str, session_id: str, state: SessionState) -> None:
-        self.states.setdefault((user_id, session_id), state)
+    def fill(self, user_id: str, session_id: str, state: SessionState) -> SessionState | None:
+        key = user_id, session_id
+        return None if key in self.deleted else self.states.setdefault(key, state)
 
     def mark_deleted(self, user_id: str, session_id: str) -> None:
         self.deleted.add((user_id, session_id))

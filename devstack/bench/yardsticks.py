@@ -27,8 +27,9 @@ class Nothing:
         """Keep nothing."""
         return True
 
-    def set_if_absent(self, user_id: str, session_id: str, state: SessionState) -> None:
+    def fill(self, user_id: str, session_id: str, state: SessionState) -> SessionState:  # noqa: ARG002
         """Keep nothing."""
+        return state
 
     def mark_deleted(self, user_id: str, session_id: str) -> None:
         """Keep nothing."""

@@ -441,7 +441,7 @@ def test_everything_that_we_write_has_an_end_but_the_generation(world: World) ->
     world.jobs.try_acquire_leadership()
     world.liveness.keep(["a", "b"])
     world.statuses.advance(USER, "b", SessionState(Status.PROCESSING))
-    world.statuses.set_if_absent(USER, "c", SessionState(Status.SUCCESS))
+    world.statuses.fill(USER, "c", SessionState(Status.SUCCESS))
     world.statuses.mark_deleted(USER, "d")
     world.statuses.extend_ttl([(USER, "b"), (USER, "e")])
     for _ in range(5):

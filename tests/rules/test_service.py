@@ -576,8 +576,19 @@ def test_what_the_database_told_does_not_replace_what_is_newer(world: World) -> 
 
     view = world.tryons.status(world.user_id, session_id)
 
-    assert view.state.status is Status.QUEUED
+    assert view.state == newer, "a status never goes back"
     assert world.told(session_id) == newer
+
+
+def test_a_delete_while_the_database_was_asked_is_noticed(world: World) -> None:
+    session_id = world.start()
+    world.spoil(
+        "sessions.find", lambda: world.polls.mark_deleted(world.user_id, session_id), after=True
+    )
+
+    assert refused(lambda: world.tryons.status(world.user_id, session_id)).code == (
+        "session_not_found"
+    )
 
 
 def test_what_is_not_there_is_not_remembered(world: World) -> None:

@@ -35,7 +35,8 @@ STATES: dict[str, SessionState] = {
     "success": SessionState(Status.SUCCESS, queued_at=1.5, began_at=2.5),
     "failed": failed("photo_rejected"),
 }
-LIVES = {"queued": 15, "processing": 15, "success": 5, "failed": 5, DELETED: 60}
+LIVES = {"queued": 15, "processing": 15, "success": 600, "failed": 600, DELETED: 60}
+FOUND_LIVES = {"queued": 5, "processing": 5, "success": 600, "failed": 600}
 RANKS = {"queued": 1, "processing": 2, "success": 3, "failed": 3, DELETED: 4}
 
 
@@ -97,19 +98,24 @@ def test_nothing_is_replaced_by_what_was_before_it(polls: Polls, earlier: str, l
 
     wins = RANKS[later] >= RANKS[earlier]
     assert polls.found() == (later if wins else earlier)
-    seconds = LIVES[later] if wins else 1000
+    seconds = LIVES[later] if wins else 1000.0
     assert seconds - 1 < polls.lives() <= seconds
 
 
 @pytest.mark.parametrize("earlier", RANKS)
 @pytest.mark.parametrize("later", STATES)
-def test_what_a_reader_found_replaces_nothing(polls: Polls, earlier: str, later: str) -> None:
+def test_what_a_reader_found_replaces_only_what_was_before_it(
+    polls: Polls, earlier: str, later: str
+) -> None:
     polls.say(earlier)
 
-    polls.statuses.set_if_absent(USER, SESSION, STATES[later])
+    told = polls.statuses.fill(USER, SESSION, STATES[later])
 
-    assert polls.found() == earlier
-    assert LIVES[earlier] - 1 < polls.lives() <= LIVES[earlier]
+    wins = RANKS[later] > RANKS[earlier]
+    seconds = FOUND_LIVES[later] if wins else LIVES[earlier]
+    assert polls.found() == (later if wins else earlier)
+    assert seconds - 1 < polls.lives() <= seconds
+    assert told == (STATES[later] if wins else STATES.get(earlier)), "what is known now"
 
 
 @pytest.mark.parametrize("name", RANKS)
@@ -121,11 +127,19 @@ def test_an_entry_lives_as_long_as_it_may_be_believed(polls: Polls, name: str) -
 
 
 @pytest.mark.parametrize("name", STATES)
-def test_what_a_reader_found_is_believed_for_five_seconds(polls: Polls, name: str) -> None:
-    polls.statuses.set_if_absent(USER, SESSION, STATES[name])
+def test_what_a_reader_found_unfinished_is_believed_for_five_seconds(
+    polls: Polls, name: str
+) -> None:
+    assert polls.statuses.fill(USER, SESSION, STATES[name]) == STATES[name]
 
     assert polls.found() == name
-    assert 4 < polls.lives() <= 5
+    assert FOUND_LIVES[name] - 1 < polls.lives() <= FOUND_LIVES[name]
+
+
+def test_a_reader_without_redis_believes_what_it_found(polls: Polls) -> None:
+    polls.go_away()
+
+    assert polls.statuses.fill(USER, SESSION, STATES["queued"]) == STATES["queued"]
 
 
 @pytest.mark.parametrize("first", STATES)
@@ -133,7 +147,7 @@ def test_what_a_reader_found_is_believed_for_five_seconds(polls: Polls, name: st
 def test_who_knows_better_replaces_what_a_reader_found(
     polls: Polls, first: str, later: str
 ) -> None:
-    polls.statuses.set_if_absent(USER, SESSION, STATES[first])
+    polls.statuses.fill(USER, SESSION, STATES[first])
 
     polls.say(later)
 
@@ -296,7 +310,7 @@ def test_durations_are_known_for_a_day(polls: Polls) -> None:
 
 WRITES: dict[str, Callable[[RedisStatusCache], None]] = {
     "advance": lambda statuses: statuses.advance(USER, SESSION, STATES["processing"]),
-    "set_if_absent": lambda statuses: statuses.set_if_absent(USER, SESSION, STATES["queued"]),
+    "fill": lambda statuses: statuses.fill(USER, SESSION, STATES["queued"]),
     "mark_deleted": lambda statuses: statuses.mark_deleted(USER, SESSION),
     "extend_ttl": lambda statuses: statuses.extend_ttl([(USER, SESSION)]),
     "record_durations": lambda statuses: statuses.record_durations(TypicalDurations(1, 2)),

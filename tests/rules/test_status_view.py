@@ -606,14 +606,25 @@ def test_a_success_whose_picture_is_gone_has_no_url(asker: Asker) -> None:
 
 
 def test_an_unchanged_success_is_not_signed_again(asker: Asker) -> None:
-    asker.becomes(SessionState(Status.SUCCESS), result=None)
+    asker.becomes(SessionState(Status.SUCCESS), SignedUrl("https://x.example/a", START))
     tag = asker.poll_by_the_view().headers["ETag"]
+    asker.becomes(SessionState(Status.SUCCESS), result=None)
     world = asker.shop.world
     world.spoil("pictures.sign", AssertionError("signed for nothing"))
 
     assert asker.poll_by_the_view(If_None_Match=tag).status_code == 304
     with pytest.raises(AssertionError, match="for nothing"):
         world.pictures.sign([])
+
+
+def test_a_success_without_a_url_is_kept_by_nobody(asker: Asker) -> None:
+    asker.becomes(SessionState(Status.SUCCESS), result=None)
+
+    answer = asker.poll_by_the_view()
+
+    assert answer.get_json()["data"]["resultImageUrl"] is None
+    assert "ETag" not in answer.headers
+    assert answer.headers["Cache-Control"] == "no-store"
 
 
 def test_a_tag_changes_with_what_is_said_and_not_with_the_url(asker: Asker) -> None:

@@ -103,7 +103,7 @@ def test_a_session_that_redis_has_forgotten_is_found_in_the_database(
     forget(redis, user, session_id)
 
     assert user.status(session_id)["status"] == "success"
-    assert 0 < redis.ttl(status_key(user.id, session_id)) <= FILLED_SECONDS
+    assert 0 < redis.ttl(status_key(user.id, session_id)) <= ENDED_SECONDS
 
 
 def test_nothing_is_believed_for_long(
@@ -142,7 +142,7 @@ def test_a_stalled_run_does_not_bring_back_what_was(
     statuses.advance(user_id, session_id, end)
 
     statuses.advance(user_id, session_id, stale)
-    statuses.set_if_absent(user_id, session_id, stale)
+    statuses.fill(user_id, session_id, stale)
     statuses.extend_ttl([(user_id, session_id)])
 
     assert statuses.find(user_id, session_id).state == end
@@ -156,7 +156,7 @@ def test_what_comes_after_a_delete_stays_deleted(
     statuses.mark_deleted(user_id, session_id)
 
     statuses.advance(user_id, session_id, late)
-    statuses.set_if_absent(user_id, session_id, late)
+    statuses.fill(user_id, session_id, late)
 
     cached = statuses.find(user_id, session_id)
     assert (cached.state, cached.deleted) == (None, True)
@@ -166,7 +166,7 @@ def test_a_reader_that_was_slow_does_not_replace_what_is_newer(statuses: RedisSt
     user_id, session_id = str(uuid4()), str(uuid4())
     statuses.advance(user_id, session_id, SessionState(Status.PROCESSING))
 
-    statuses.set_if_absent(user_id, session_id, SessionState(Status.QUEUED))
+    statuses.fill(user_id, session_id, SessionState(Status.QUEUED))
 
     assert statuses.find(user_id, session_id).state == SessionState(Status.PROCESSING)
 

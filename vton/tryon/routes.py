@@ -126,7 +126,11 @@ def get_status(session_id: UUID) -> Response:
     if request.if_none_match.contains_raw(headers["ETag"]):
         return Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
     if view.needs_url:
-        data, _ = status_answer(name, tryons.with_result_url(view, user_id, name))
+        view = tryons.with_result_url(view, user_id, name)
+        data, _ = status_answer(name, view)
+    if view.needs_url:  # still none: it may be there the next time
+        del headers["ETag"]
+        headers["Cache-Control"] = "no-store"
     return success(data, headers=headers)
 
 

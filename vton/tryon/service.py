@@ -10,7 +10,7 @@ import logging
 import math
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import uuid4
 
@@ -37,6 +37,7 @@ from vton.tryon.ports.database import (
 from vton.tryon.ports.photos import PhotoNormaliser
 from vton.tryon.ports.queue import CircuitBreaker, Jobs, StatusCache, TypicalDurations
 from vton.tryon.ports.storage import NameTaken, PictureRefused, Pictures, SignedUrl
+from vton.tryon.single_flight import SingleFlight
 
 logger = logging.getLogger(__name__)
 
@@ -107,6 +108,7 @@ class TryOns:
     circuit_breaker: CircuitBreaker
     clock: Clock
     limits: Limits
+    _lookups: SingleFlight[SessionState | None] = field(default_factory=SingleFlight)
 
     def create(
         self, user_id: str, garment_id: str, photo: bytes, idempotency_key: str | None = None
@@ -144,13 +146,20 @@ class TryOns:
         """
         cached = self.status_cache.find(user_id, session_id)
         state = cached.state
+        if state is None and not cached.deleted:
+            state = self._lookups.do(
+                (user_id, session_id), lambda: self._look_up(user_id, session_id)
+            )
         if state is None:
-            session = None if cached.deleted else self.sessions.find(session_id, user_id)
-            if session is None:
-                raise Problem("session_not_found")
-            state = session.state
-            self.status_cache.set_if_absent(user_id, session_id, state)
+            raise Problem("session_not_found")
         return StatusView(state, self._eta(state, cached.typical), cached.result)
+
+    def _look_up(self, user_id: str, session_id: str) -> SessionState | None:
+        """Return what the database says of a session, or what has been said since it was asked."""
+        session = self.sessions.find(session_id, user_id)
+        if session is None:
+            return None
+        return self.status_cache.fill(user_id, session_id, session.state)
 
     def with_result_url(self, view: StatusView, user_id: str, session_id: str) -> StatusView:
         """Return the view with a URL that opens the session's picture, if that is there."""

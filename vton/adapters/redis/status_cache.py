@@ -20,9 +20,11 @@ from vton.tryon.ports.queue import CachedStatus, TypicalDurations
 
 UNFINISHED_SECONDS = 15
 """How long an entry lives; the sweep extends those of sessions that are unfinished."""
-ENDED_SECONDS = 5
+ENDED_SECONDS = 600
+"""How long an end is kept: polls of a session that has ended ask the database seldom, and a
+reader that was slow finds it, however late it says what it has read before."""
 FILLED_SECONDS = 5
-"""How long what a reader has found in the database is believed."""
+"""How long what a reader has found unfinished in the database is believed."""
 DELETED_SECONDS = 60
 """How long a delete keeps late readers from filling in what they have found before."""
 SAMPLES = 50
@@ -39,6 +41,12 @@ local entry = redis.call('GET', KEYS[1])
 if entry and string.byte(entry) > string.byte(ARGV[1]) then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
 return 1
+"""
+_FILL = """
+local entry = redis.call('GET', KEYS[1])
+if entry and string.byte(entry) >= string.byte(ARGV[1]) then return entry end
+redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+return ARGV[1]
 """
 
 
@@ -82,9 +90,11 @@ class RedisStatusCache:
         seconds = ENDED_SECONDS if state.status.ended else UNFINISHED_SECONDS
         return self._write(user_id, session_id, dump(state), seconds)
 
-    def set_if_absent(self, user_id: str, session_id: str, state: SessionState) -> None:
+    def fill(self, user_id: str, session_id: str, state: SessionState) -> SessionState | None:
         key, entry = status_key(user_id, session_id), dump(state)
-        self._cache.ask(lambda redis: redis.set(key, entry, nx=True, ex=FILLED_SECONDS), None)
+        seconds = ENDED_SECONDS if state.status.ended else FILLED_SECONDS
+        known = self._cache.ask(lambda redis: redis.eval(_FILL, 1, key, entry, seconds), entry)
+        return None if known == _DELETED else _load(known) or state
 
     def mark_deleted(self, user_id: str, session_id: str) -> None:
         self._write(user_id, session_id, _DELETED, DELETED_SECONDS)

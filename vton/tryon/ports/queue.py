@@ -44,8 +44,11 @@ class StatusCache(Protocol):
         """
         ...
 
-    def set_if_absent(self, user_id: str, session_id: str, state: SessionState) -> None:
-        """Say what the database was found to hold, unless something is known meanwhile."""
+    def fill(self, user_id: str, session_id: str, state: SessionState) -> SessionState | None:
+        """Say what the database was found to hold, unless as much is known meanwhile.
+
+        Return what is known now: None of a session that was deleted.
+        """
         ...
 
     def mark_deleted(self, user_id: str, session_id: str) -> None:
