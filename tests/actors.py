@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import requests
@@ -74,8 +75,9 @@ class User:
         return requests.request(method, url, headers=headers, timeout=30, **options)
 
     def start(self, garment_id: str, photo: bytes | None = None) -> str:
-        """Start a try-on; its session's id."""
-        files = {"userImage": ("me.jpg", photo or jpeg(), "image/jpeg")}
+        """Start a try-on, by default with a photo that no other has; its session's id."""
+        photo = photo or jpeg(comment=uuid4().hex.encode())
+        files = {"userImage": ("me.jpg", photo, "image/jpeg")}
         form = {"garmentId": garment_id}
         response = self.call("POST", "/api/try-on", files=files, data=form)
         assert response.status_code == 202, response.text

@@ -85,6 +85,13 @@ class Submit:
     outcome: str = "open"
     task_id: str | None = None
     charged: bool | None = None
+    refused: bool = False
+    abandoned_at: datetime | None = None
+
+    @property
+    def may_be_paid(self) -> bool:
+        """Whether it counts for the bill."""
+        return self.outcome != "not_accepted" and self.charged is not False
 
 
 class FakeDatabase:
@@ -104,11 +111,17 @@ class FakeDatabase:
     # -- sessions ------------------------------------------------------------------------
 
     def create(self, new: NewSession, limits: Limits) -> tuple[Admission, str | None]:
-        key = (new.user_id, new.idempotency_key or "")
-        if new.idempotency_key and key in self.keys:
+        key = (new.user_id, new.idempotency_key or new.id)
+        if key in self.keys:
             fingerprint, session_id, _ = self.keys[key]
             same = fingerprint == new.fingerprint
             return (Admission.REPLAY if same else Admission.MISMATCH), session_id
+        for (user_id, _), (fingerprint, session_id, _) in list(self.keys.items()):
+            twin = self.rows.get(session_id)
+            same = (user_id, fingerprint) == (new.user_id, new.fingerprint)
+            if same and twin and not twin.status.ended:
+                self.keys[key] = fingerprint, session_id, self.clock.now()
+                return Admission.REPLAY, session_id
         if refusal := self._over(new.user_id, limits):
             return refusal, None
         if new.garment_id not in self.garments:
@@ -121,8 +134,7 @@ class FakeDatabase:
             new.id, new.user_id, new.garment_id, new.photo, None, Status.QUEUED, None, None,
             self.clock.now(),
         )  # fmt: skip
-        if new.idempotency_key:
-            self.keys[key] = new.fingerprint, new.id, self.clock.now()
+        self.keys[key] = new.fingerprint, new.id, self.clock.now()
         return Admission.CREATED, new.id
 
     def _over(self, user_id: str, limits: Limits) -> Admission | None:
@@ -131,18 +143,24 @@ class FakeDatabase:
         theirs = {row.id for row in unfinished if row.user_id == user_id}
         today = {s.session_id for s in self.ledger.values() if s.user_id == user_id} & submitted
         waiting = [row for row in unfinished if row.status is Status.QUEUED]
+        ours = [submit for submit in self.ledger.values() if submit.user_id == user_id]
+        recently = self.clock.now() - timedelta(minutes=5)
+        left = {s.session_id for s in ours if s.may_be_paid and s.abandoned_at
+                and s.abandoned_at > recently}  # fmt: skip
+        refused = {s.session_id for s in ours if s.refused}
         for limit, count, admission in (
             (limits.paid_per_day, self._paid(), Admission.PAID_CAP),
             (limits.waiting, len(waiting), Admission.BUSY),
-            (limits.unfinished_per_user, len(theirs), Admission.UNFINISHED),
+            (limits.unfinished_per_user, len(theirs) + len(left), Admission.UNFINISHED),
             (limits.per_day_per_user, len(theirs | today), Admission.QUOTA),
+            (2 * limits.per_day_per_user, len(refused), Admission.QUOTA),
         ):
             if limit and count >= limit:
                 return admission
         return None
 
     def _paid(self) -> int:
-        return sum(submit.outcome != "not_accepted" for submit in self.ledger.values())
+        return sum(submit.may_be_paid for submit in self.ledger.values())
 
     def undo(self, session_id: str) -> None:
         self.keys = {key: value for key, value in self.keys.items() if value[1] != session_id}
@@ -175,6 +193,9 @@ class FakeDatabase:
             self.tasks.pop(session_id, None)
             self._note_erasure(row.photo)
             self._note_erasure(row.result_path)
+            for submit in self.ledger.values():
+                if submit.session_id == session_id and not row.status.ended:
+                    submit.abandoned_at = self.clock.now()
 
     def claim(self, session_id: str) -> Session | None:
         if not self._update(session_id, status=Status.PROCESSING):
@@ -192,6 +213,8 @@ class FakeDatabase:
         )
         if failed and session_id in self.claims:
             self._note_erasure(self.rows[session_id].result_path)
+        if failed and code == "photo_rejected":
+            self._note_erasure(self.rows[session_id].photo)
         return failed
 
     def _update(self, session_id: str, **change: Any) -> bool:
@@ -246,8 +269,10 @@ class FakeDatabase:
         submit = self.ledger.get(attempt)
         if submit is None or submit.outcome not in ("open", "uncertain"):
             return
-        submit.outcome, submit.task_id = outcome.value, task.id if task else None
-        if outcome is Outcome.NOT_ACCEPTED and self.claims.get(submit.session_id) == attempt:
+        refused = outcome is Outcome.REFUSED
+        submit.outcome = Outcome.NOT_ACCEPTED.value if refused else outcome.value
+        submit.refused, submit.task_id = refused, task.id if task else None
+        if submit.outcome == "not_accepted" and self.claims.get(submit.session_id) == attempt:
             del self.claims[submit.session_id]
         if task and submit.session_id in self.claims:
             self.tasks.setdefault(submit.session_id, task)
@@ -586,8 +611,9 @@ class World:
         """Put a garment into the shop."""
         self.database.garments[garment_id] = Garment(garment_id, "Shirt", None, "tops", picture)
 
-    def start(self, photo: bytes = b"photo", key: str | None = None) -> str:
-        """Start a try-on as a user does. Return its session's id."""
+    def start(self, photo: bytes | None = None, key: str | None = None) -> str:
+        """Start a try-on as a user does, with a photo of its own or of its key. Return its id."""
+        photo = photo or (b"photo" if key else uuid4().bytes)
         return self.tryons.create(self.user_id, self.garment_id, photo, key).session_id
 
     def session(self, session_id: str) -> Session:

@@ -73,7 +73,7 @@ class Bench:
         def one(_number: int) -> str:
             session_id, path = str(uuid4()), photo_path(self.user_id, next(self._milliseconds))
             tryons = self.services.tryons
-            new = NewSession(session_id, self.user_id, self.garment_id, path, None, "")
+            new = NewSession(session_id, self.user_id, self.garment_id, path, None, session_id)
             tryons.sessions.create(new, Limits(0, 0, 0, 0))
             tryons.pictures.put(path, self._photo, "image/jpeg", replace=False)
             return session_id

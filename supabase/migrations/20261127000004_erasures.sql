@@ -23,19 +23,27 @@ begin
   -- Rows from before this service may have a picture elsewhere, or none.
   where starts_with(path, 'user-uploads/' || old.user_id || '/')
      or starts_with(path, 'try-on-results/' || old.user_id || '/');
+  if old.status in ('queued', 'processing') then
+    update public.submits set abandoned_at = now()
+    where session_id = old.id and outcome <> 'not_accepted';
+  end if;
   return null;
 end $$;
 create or replace trigger try_on_history_erasures after delete on public.try_on_history
   for each row execute function public.record_erasures();
 
 -- A session that was submitted and then failed may still have its result stored by a run that was
--- slower than the failure.
+-- slower than the failure. A photo that was refused is of no use to anybody.
 create or replace function public.record_failed_result() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
   insert into public.erasures (session_id, path)
   select t.session_id, 'try-on-results/' || new.user_id || '/' || new.id || '_result.png'
   from public.provider_tasks t where t.session_id = new.id;
+  insert into public.erasures (session_id, path)
+  select new.id, new.original_user_image_url
+  where new.error_code = 'photo_rejected'
+    and starts_with(new.original_user_image_url, 'user-uploads/' || new.user_id || '/');
   return null;
 end $$;
 create or replace trigger try_on_history_failed_result after update of status on public.try_on_history

@@ -13,6 +13,10 @@ create table if not exists public.submits (
   task_id text,
   -- Providers document failures that are not charged; null: they do not say.
   charged boolean,
+  -- Not accepted because of what it shows, and not for anything that is the provider's own.
+  refused boolean not null default false,
+  -- When its session was deleted unfinished: the provider may be working on it still.
+  abandoned_at timestamptz,
   constraint submits_task_if_accepted check ((outcome = 'accepted') = (task_id is not null)),
   constraint submits_provider_has_task check ((provider is null) = (task_id is null))
 );
@@ -27,11 +31,11 @@ alter table public.submits enable row level security;
 revoke all on public.submits from anon, authenticated;
 grant all on public.submits to service_role;
 
--- How many submits of today (UTC) may have been charged.
+-- How many submits of today (UTC) may have been charged: not one that its provider documents as free.
 create or replace function public.paid_today() returns bigint
 language sql stable set search_path = '' as $$
   select count(*) from public.submits
-  where outcome <> 'not_accepted'
+  where outcome <> 'not_accepted' and charged is not false
     and at >= date_trunc('day', now() at time zone 'utc') at time zone 'utc'
 $$;
 
@@ -74,7 +78,7 @@ begin
 end $$;
 
 -- Record what became of an attempt. An accepted one gives its session the task, unless it has
--- one; one that was not accepted gives its claim up. May be repeated.
+-- one; one that was not accepted, or `refused` for its picture, gives its claim up. May be repeated.
 create or replace function public.record_outcome(
   p_attempt uuid, p_outcome text,
   p_provider text default null, p_task_id text default null, p_status_url text default null
@@ -83,7 +87,9 @@ language plpgsql set search_path = '' as $$
 declare
   recorded public.submits;
 begin
-  update public.submits set outcome = p_outcome, provider = p_provider, task_id = p_task_id
+  update public.submits
+  set outcome = case p_outcome when 'refused' then 'not_accepted' else p_outcome end,
+      refused = p_outcome = 'refused', provider = p_provider, task_id = p_task_id
   where attempt = p_attempt and outcome in ('open', 'uncertain') returning * into recorded;
   if recorded.attempt is null then
     return;
@@ -92,7 +98,7 @@ begin
     update public.provider_tasks
     set provider = p_provider, task_id = p_task_id, status_url = p_status_url
     where session_id = recorded.session_id and task_id is null;
-  elsif p_outcome = 'not_accepted' then
+  elsif recorded.outcome = 'not_accepted' then
     delete from public.provider_tasks
     where session_id = recorded.session_id and attempt = p_attempt;
   end if;

@@ -1,6 +1,7 @@
 -- What one user may start, and what a repeated request finds.
 
--- The keys that clients sent with a new try-on, for a day. No foreign key to the session: a key
+-- The keys that clients sent with a new try-on, for a day, or one of ours where they sent none: by its
+-- fingerprint, of photo and garment, a second tap is found. No foreign key to the session: a key
 -- outlives its deletion, so that a late repetition starts and pays nothing.
 create table if not exists public.idempotency_keys (
   user_id uuid not null references auth.users (id) on delete cascade,
@@ -33,12 +34,34 @@ language sql stable set search_path = '' as $$
          where s.session_id = h.id and s.outcome <> 'not_accepted'))
 $$;
 
+-- How many of today's try-ons (UTC) of a user were refused for their photo, before anybody was paid.
+create or replace function public.refused_today(p_user_id uuid) returns bigint
+language sql stable set search_path = '' as $$
+  select count(distinct session_id) from public.submits
+  where user_id = p_user_id and refused
+    and at >= date_trunc('day', now() at time zone 'utc') at time zone 'utc'
+$$;
+
+-- How many try-ons of a user are under way: those that have not ended, and those that they deleted in
+-- the last minutes, on which the provider may be working still.
+create or replace function public.under_way(p_user_id uuid) returns bigint
+language sql stable set search_path = '' as $$
+  select
+    (select count(*) from public.try_on_history h
+     where h.user_id = p_user_id and h.status in ('queued', 'processing'))
+    +
+    (select count(distinct session_id) from public.submits
+     where user_id = p_user_id and outcome <> 'not_accepted' and charged is not false
+       and abandoned_at > now() - interval '5 minutes')
+$$;
+
 -- Insert a queued session, within all limits (0 switches one off). Answers
 --   created   and the session's id
---   replay    this key has started a session: its id; the same request again
+--   replay    this key has started a session, or the same photo and garment are under way: its id
 --   mismatch  this key has started a session, by another request
 --   busy      too many sessions of all users wait
---   unfinished, quota   this user has too many unfinished, or today
+--   unfinished, quota   this user has too many under way, or today; refused ones count by themselves,
+--             twice as many
 --   paid_cap  the day's paid calls are used up
 -- Raises foreign_key_violation, naming the constraint, for an unknown garment or user, and
 -- unique_violation where another session has a photo of that name.
@@ -50,6 +73,7 @@ create or replace function public.create_session(
 language plpgsql set search_path = '' as $$
 declare
   earlier public.idempotency_keys;
+  twin uuid;
 begin
   -- One at a time for a user, so that the limits are exact and a key is taken once.
   perform pg_advisory_xact_lock(hashtextextended('vton.user.' || p_user_id, 0));
@@ -66,6 +90,19 @@ begin
       return;
     end if;
   end if;
+  select k.session_id into twin
+  from public.idempotency_keys k join public.try_on_history h on h.id = k.session_id
+  where k.user_id = p_user_id and k.fingerprint = p_fingerprint
+    and h.status in ('queued', 'processing')
+  limit 1;
+  if twin is not null then
+    if p_idempotency_key is not null then
+      insert into public.idempotency_keys (user_id, key, fingerprint, session_id)
+      values (p_user_id, p_idempotency_key, p_fingerprint, twin);
+    end if;
+    return query select 'replay'::text, twin;
+    return;
+  end if;
   if p_paid_cap > 0 and public.paid_today() >= p_paid_cap then
     return query select 'paid_cap'::text, null::uuid;
     return;
@@ -75,13 +112,13 @@ begin
     return query select 'busy'::text, null::uuid;
     return;
   end if;
-  if p_max_unfinished > 0 and p_max_unfinished <= (
-    select count(*) from public.try_on_history h
-    where h.user_id = p_user_id and h.status in ('queued', 'processing')) then
+  if p_max_unfinished > 0 and public.under_way(p_user_id) >= p_max_unfinished then
     return query select 'unfinished'::text, null::uuid;
     return;
   end if;
-  if p_max_per_day > 0 and public.tried_today(p_user_id) >= p_max_per_day then
+  if p_max_per_day > 0 and (
+    public.tried_today(p_user_id) >= p_max_per_day
+    or public.refused_today(p_user_id) >= 2 * p_max_per_day) then
     return query select 'quota'::text, null::uuid;
     return;
   end if;
@@ -90,10 +127,8 @@ begin
   end if;
   insert into public.try_on_history (id, user_id, garment_id, original_user_image_url)
   values (p_id, p_user_id, p_garment_id, p_photo);
-  if p_idempotency_key is not null then
-    insert into public.idempotency_keys (user_id, key, fingerprint, session_id)
-    values (p_user_id, p_idempotency_key, p_fingerprint, p_id);
-  end if;
+  insert into public.idempotency_keys (user_id, key, fingerprint, session_id)
+  values (p_user_id, coalesce(p_idempotency_key, p_id::text), p_fingerprint, p_id);
   return query select 'created'::text, p_id;
 end $$;
 
@@ -105,11 +140,15 @@ language sql set search_path = '' as $$
 $$;
 revoke execute on function
   public.tried_today(uuid),
+  public.refused_today(uuid),
+  public.under_way(uuid),
   public.create_session(uuid, uuid, uuid, text, text, text, bigint, bigint, bigint, bigint),
   public.undo_session(uuid)
 from public, anon, authenticated;
 grant execute on function
   public.tried_today(uuid),
+  public.refused_today(uuid),
+  public.under_way(uuid),
   public.create_session(uuid, uuid, uuid, text, text, text, bigint, bigint, bigint, bigint),
   public.undo_session(uuid)
 to service_role;

@@ -11,6 +11,7 @@ from fakes import START, World
 from vton.errors import Problem, Unavailable
 from vton.tryon.model import SessionState, Status, failed, own_pictures, photo_path
 from vton.tryon.ports.database import Limits
+from vton.tryon.ports.provider import PermanentError
 from vton.tryon.ports.queue import TypicalDurations
 from vton.tryon.ports.storage import PictureRefused, SignedUrl
 from vton.tryon.service import PHOTO_NAME_TRIES, STARTING_SECONDS
@@ -204,9 +205,87 @@ def test_a_pause_is_as_long_as_it_still_lasts(world: World, passed: float, left:
         assert world.start()
 
 
-def test_without_a_key_the_same_photo_is_another_try_on(world: World) -> None:
-    assert world.start() != world.start()
-    assert world.database.keys == {}
+@pytest.mark.parametrize("keys", [(None, None), ("a", "b"), (None, "b"), ("a", None)])
+@pytest.mark.parametrize("running", [True, False])
+def test_a_second_tap_is_no_second_try_on(
+    world: World, keys: tuple[str | None, str | None], running: bool
+) -> None:
+    first = world.tryons.create(world.user_id, world.garment_id, b"me", keys[0])
+    if running:
+        world.database.claim(first.session_id)
+
+    second = world.tryons.create(world.user_id, world.garment_id, b"me", keys[1])
+
+    assert (second.session_id, second.replayed) == (first.session_id, True)
+    assert list(world.database.rows) == [first.session_id]
+    assert len(world.bucket.objects) == 1
+    if keys[1]:
+        world.database.fail(first.session_id, "provider_failed")
+        assert world.start(b"me", key=keys[1]) == first.session_id, "its key stays its own"
+
+
+def test_after_its_end_the_same_photo_is_another_try_on(world: World) -> None:
+    first = world.start(b"me")
+    world.runner.run(first)
+
+    assert world.start(b"me") != first
+
+
+def test_another_photo_garment_or_user_is_another_try_on(world: World) -> None:
+    other_garment = str(uuid4())
+    world.database.garments[other_garment] = world.database.garments[world.garment_id]
+    create = world.tryons.create
+
+    started = [
+        create(world.user_id, world.garment_id, b"me"),
+        create(world.user_id, world.garment_id, b"me too"),
+        create(world.user_id, other_garment, b"me"),
+        create(str(uuid4()), world.garment_id, b"me"),
+    ]
+
+    assert not any(one.replayed for one in started)
+
+
+def test_a_second_tap_waits_for_the_first_to_be_taken(world: World) -> None:
+    first = world.start(b"me")
+    world.queue.queue.clear()
+    world.clock.after(3, lambda: world.queue.enqueue(world.user_id, first))
+
+    assert world.start(b"me") == first
+
+
+def test_a_second_tap_after_the_first_was_taken_back_starts_anew(world: World) -> None:
+    first = world.start(b"me")
+    world.queue.queue.clear()
+    world.clock.after(3, lambda: world.database.undo(first))
+
+    again = world.start(b"me")
+
+    assert list(world.database.rows) == [again]
+
+
+def test_refused_photos_have_a_limit_of_their_own() -> None:
+    world = limited(per_day_per_user=2)
+    refusal = PermanentError("photo_rejected", "nobody is in it")
+    world.provider.submit_answers += [refusal] * 4
+    for _ in range(4):
+        session_id = world.start()
+        world.runner.run(session_id)
+        assert world.session(session_id).error_code == "photo_rejected"
+
+    assert refused(world.start).code == "daily_quota"
+
+
+def test_a_deleted_session_holds_its_place_while_the_provider_may_work_on_it() -> None:
+    world = limited(unfinished_per_user=1)
+    session_id = world.start()
+    world.database.claim(session_id)
+    world.database.claim_submit(session_id, "attempt", 0)
+    world.tryons.delete(world.user_id, session_id)
+
+    assert refused(world.start).code == "too_many_unfinished"
+    world.clock.sleep(300)
+    assert world.start()
 
 
 def test_the_last_name_that_is_tried_is_taken(world: World) -> None:
@@ -381,7 +460,7 @@ def test_a_mismatch_starts_nothing_and_takes_nothing(world: World) -> None:
     ("age", "job", "code"),
     [
         (0, False, "idempotency_in_progress"),
-        (59.9, False, "idempotency_in_progress"),
+        (54, False, "idempotency_in_progress"),
         (60, False, None),
         (0, True, None),
     ],
@@ -529,7 +608,7 @@ def test_what_is_refused_keeps_no_key() -> None:
     world = limited(waiting=1)
     first = world.start()
     assert refused(lambda: world.start(key="key")).code == "busy"
-    assert world.database.keys == {}
+    assert (world.user_id, "key") not in world.database.keys
     world.database.claim(first)
 
     assert world.start(key="key")

@@ -26,12 +26,12 @@ from config import Config
 from vton import log
 from vton.app import create_app
 from vton.errors import CATALOGUE, Problem
+from vton.tryon.answers import StatusView
 from vton.tryon.model import SessionState, Status, failed
 from vton.tryon.ports.queue import TypicalDurations
 from vton.tryon.ports.storage import SignedUrl
 from vton.tryon.routes import TAG_SECONDS
 from vton.tryon.schemas import POLL_SECONDS, SessionStatus, session_status
-from vton.tryon.service import StatusView
 from vton.tryon.status_middleware import MAX_ORIGINS
 from vton.wiring import Services
 

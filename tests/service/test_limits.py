@@ -48,9 +48,10 @@ def limited(stack: Stack) -> Callable[..., Flask]:
 
 
 def post(
-    app: Flask, user: User, garment_id: str, photo: bytes = PHOTO, **headers: str
+    app: Flask, user: User, garment_id: str, photo: bytes | None = None, **headers: str
 ) -> TestResponse:
-    """Try to start a try-on."""
+    """Try to start a try-on, with a photo of its own unless there is a key."""
+    photo = photo or (PHOTO if headers else jpeg(comment=uuid4().hex.encode()))
     return app.test_client().post(
         "/api/try-on",
         data=upload(photo, garment_id),
@@ -70,6 +71,7 @@ def test_unfinished_try_ons_of_a_user_are_limited_exactly(
     garment_id: str,
     simulator: Simulator,
     sign_up: Callable[[], User],
+    database: Database,
 ) -> None:
     simulator.change(delay=60)
     app = limited(max_unfinished_per_user=3)
@@ -84,7 +86,11 @@ def test_unfinished_try_ons_of_a_user_are_limited_exactly(
     other = sign_up()
     assert post(app, other, garment_id).status_code == 202
     started = [a.get_json()["data"]["sessionId"] for a in answers if a.status_code == 202]
+    until(lambda: len(simulator.submits()) == 4)
     user.call("DELETE", f"/api/try-on/{started[0]}")
+    assert post(app, user, garment_id).status_code == 429, "the provider still works on it"
+    database.execute("update submits set abandoned_at = now() - interval '5 min'"
+                     " where abandoned_at is not null and user_id = %s", [user.id])  # fmt: skip
     assert post(app, user, garment_id).status_code == 202
 
 
@@ -369,3 +375,26 @@ def test_the_same_user_may_send_a_slow_kind_of_photo_again(
     answers = [post(app, user, garment_id, one) for one in (photo, photo, photo[:-90], photo)]
 
     assert [answer.status_code for answer in answers] == [202, 202, 422, 202]
+
+
+def test_eight_taps_at_once_are_one_session_and_one_call(
+    limited: Callable[..., Flask],
+    user: User,
+    garment_id: str,
+    simulator: Simulator,
+    database: Database,
+) -> None:
+    simulator.change(delay=1)
+    app = limited(max_unfinished_per_user=1)
+
+    def tap(number: int) -> TestResponse:
+        key = {"Idempotency-Key": uuid4().hex} if number % 2 else {}
+        return post(app, user, garment_id, PHOTO, **key)
+
+    answers = at_once(8, tap)
+
+    assert {answer.status_code for answer in answers} == {202}
+    (session_id,) = {answer.get_json()["data"]["sessionId"] for answer in answers}
+    assert user.wait(session_id)["status"] == "success"
+    assert len(simulator.submits()) == 1
+    assert len(objects_of(database, user)) == 2

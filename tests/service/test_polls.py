@@ -20,7 +20,6 @@ from vton.adapters.redis.signed_urls import CACHED_SECONDS, SIGNED_SECONDS, Sign
 from vton.adapters.redis.status_cache import (
     DELETED_SECONDS,
     ENDED_SECONDS,
-    FILLED_SECONDS,
     MIN_SAMPLES,
     SAMPLES_KEY,
     TYPICAL_KEY,

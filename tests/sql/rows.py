@@ -89,6 +89,8 @@ def make_submit(
     at: datetime | None = None,
     task_id: str = "a task",
     charged: bool | None = None,
+    refused: bool = False,
+    abandoned_at: datetime | None = None,
 ) -> UUID:
     """An entry of the ledger, by default of a session that is gone; its attempt."""
     attempt = uuid4()
@@ -98,6 +100,8 @@ def make_submit(
         "user_id": user_id or uuid4(),
         "outcome": outcome,
         "charged": charged,
+        "refused": refused,
+        "abandoned_at": abandoned_at,
     }
     if at is not None:
         row["at"] = at
@@ -142,7 +146,7 @@ def create(
     garment_id: UUID | None = None,
     photo: str | None = None,
     key: str | None = None,
-    fingerprint: str = "f",
+    fingerprint: str | None = None,
     unfinished: int = 0,
     per_day: int = 0,
     waiting: int = 0,
@@ -153,7 +157,8 @@ def create(
     result, named = one(
         db,
         "select * from create_session(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-        session_id, user_id, garment_id, photo or photo_of(user_id), key, fingerprint,
+        session_id, user_id, garment_id, photo or photo_of(user_id), key,
+        fingerprint or ("f" if key else str(session_id)),
         unfinished, per_day, waiting, paid,
     )  # fmt: skip
     assert (named == session_id) == (result == "created")

@@ -27,6 +27,14 @@ def test_everything_is_paid_for_but_what_was_provably_not_accepted(db: Database)
     assert paid(db) == len(COUNTED)
 
 
+def test_what_its_provider_documents_as_free_gives_its_place_back(db: Database) -> None:
+    make_submit(db, charged=False)
+    assert paid(db) == 0
+
+    make_submit(db, charged=True)
+    assert paid(db) == 1
+
+
 @pytest.mark.parametrize("zone", ["UTC", FAR_EAST, FAR_WEST])
 def test_a_day_begins_at_midnight_utc_wherever_one_asks(db: Database, zone: str) -> None:
     user_id = make_user(db)

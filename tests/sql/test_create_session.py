@@ -8,6 +8,7 @@ from psycopg import errors
 from sql.rows import (
     Database,
     create,
+    end_session,
     make_garment,
     make_key,
     make_session,
@@ -60,7 +61,7 @@ def test_a_new_session_is_queued(db: Database) -> None:
     assert one(db, "select * from try_on_history") == (
         session_id, user_id, garment_id, photo, None, "queued", None, None, one(db, "select now()")
     )  # fmt: skip
-    assert values(db, KEYS, user_id) == []
+    assert values(db, KEYS, user_id) == [(str(session_id), str(session_id), session_id)]
 
 
 def test_the_key_and_the_fingerprint_of_a_new_session_are_kept(db: Database) -> None:
@@ -251,10 +252,101 @@ def test_a_photos_name_that_is_taken_is_named(db: Database) -> None:
 def test_an_undone_session_is_gone_with_its_key_and_no_other_is(db: Database) -> None:
     user_id = make_user(db)
     _, kept = create(db, user_id, key="kept")
-    _, undone = create(db, user_id, key="undone")
+    _, undone = create(db, user_id, key="undone", fingerprint="another")
 
     db.execute("select undo_session(%s)", [undone])
 
     assert values(db, "select id from try_on_history") == [kept]
     assert values(db, KEYS, user_id) == [("kept", "f", kept)]
-    assert create(db, user_id, key="undone")[0] == "created"
+    assert create(db, user_id, key="undone", fingerprint="another")[0] == "created"
+
+
+# -- a second tap ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", ["queued", "processing"])
+@pytest.mark.parametrize("key", [None, "another"])
+def test_the_same_photo_and_garment_under_way_are_one_session(
+    db: Database, status: str, key: str | None
+) -> None:
+    user_id = make_user(db)
+    _, first = create(db, user_id, fingerprint="f", key="its own")
+    db.execute("update try_on_history set status = %s", [status])
+
+    for _ in range(2):
+        assert create(db, user_id, fingerprint="f", key=key, unfinished=1) == ("replay", first)
+
+    assert values(db, "select id from try_on_history") == [first]
+    keys = [(name, "f", first) for name in sorted({key or "its own", "its own"})]
+    assert values(db, KEYS, user_id) == keys
+
+
+@pytest.mark.parametrize("status", ["success", "failed"])
+def test_after_its_end_they_are_a_new_one(db: Database, status: str) -> None:
+    user_id = make_user(db)
+    _, first = create(db, user_id, fingerprint="f")
+    assert first is not None
+    end_session(db, first, status)
+
+    assert create(db, user_id, fingerprint="f")[0] == "created"
+
+
+def test_so_they_are_for_another_user_and_for_something_else(db: Database) -> None:
+    user_id = make_user(db)
+    create(db, user_id, fingerprint="f")
+
+    assert create(db, user_id, fingerprint="g")[0] == "created"
+    assert create(db, make_user(db), fingerprint="f")[0] == "created"
+
+
+# -- refused photos, and deleted sessions ----------------------------------------------------------
+
+
+def test_refused_photos_have_twice_the_quota(db: Database) -> None:
+    user_id, other = make_user(db), make_user(db)
+    session_id = uuid4()
+    yesterday = one(db, "select now() - interval '1 day'")
+    for _ in range(3):  # of one session, of somebody else, of another day, of no photo
+        make_submit(db, user_id, "not_accepted", refused=True, session_id=session_id)
+        make_submit(db, other, "not_accepted", refused=True)
+        make_submit(db, user_id, "not_accepted", refused=True, at=yesterday)
+        make_submit(db, user_id, "not_accepted")
+    assert create(db, user_id, per_day=2, fingerprint="f")[0] == "created"
+
+    for _ in range(2):
+        make_submit(db, user_id, "not_accepted", refused=True)
+    assert create(db, user_id, per_day=2)[0] == "created"
+    make_submit(db, user_id, "not_accepted", refused=True)
+
+    assert create(db, user_id, per_day=2) == ("quota", None)
+    assert create(db, user_id)[0] == "created", "0 switches it off"
+
+
+@pytest.mark.parametrize("outcome", ["open", "accepted", "uncertain"])
+def test_what_was_deleted_a_moment_ago_is_under_way(db: Database, outcome: str) -> None:
+    user_id = make_user(db)
+    ago = "select now() - %s::interval"
+    make_submit(db, user_id, outcome, abandoned_at=one(db, ago, "299 s"))
+
+    assert create(db, user_id, unfinished=1) == ("unfinished", None)
+    assert create(db, user_id, unfinished=2)[0] == "created"
+    assert create(db, make_user(db), unfinished=1)[0] == "created"
+
+
+def test_what_was_deleted_long_ago_or_costs_nothing_is_not(db: Database) -> None:
+    user_id, ago = make_user(db), "select now() - %s::interval"
+    make_submit(db, user_id, abandoned_at=one(db, ago, "5 min"))
+    make_submit(db, user_id, "not_accepted", abandoned_at=one(db, ago, "1 s"))
+    make_submit(db, user_id, charged=False, abandoned_at=one(db, ago, "1 s"))
+    make_submit(db, user_id)
+
+    assert create(db, user_id, unfinished=1)[0] == "created"
+
+
+def test_one_deleted_session_holds_one_place(db: Database) -> None:
+    user_id, session_id = make_user(db), uuid4()
+    for _ in range(2):
+        moment = one(db, "select now() - interval '1 s'")
+        make_submit(db, user_id, session_id=session_id, abandoned_at=moment)
+
+    assert create(db, user_id, unfinished=2)[0] == "created"

@@ -182,3 +182,45 @@ def test_the_ledger_needs_neither_a_session_nor_a_user(db: Database) -> None:
     make_submit(db, uuid4(), session_id=uuid4())
 
     assert one(db, "select count(*) from submits") == 1
+
+
+@pytest.mark.parametrize("status", ["queued", "processing", "success", "failed"])
+@pytest.mark.parametrize("outcome", ["open", "accepted", "uncertain", "not_accepted"])
+def test_the_ledger_is_told_of_a_session_that_was_deleted_unfinished(
+    db: Database, status: str, outcome: str
+) -> None:
+    session_id, other = make_session(db, status=status), make_session(db)
+    make_submit(db, outcome=outcome, session_id=session_id)
+    make_submit(db, session_id=other)
+
+    db.execute("delete from try_on_history where id = %s", [session_id])
+
+    told = status in ("queued", "processing") and outcome != "not_accepted"
+    query = "select session_id from submits where abandoned_at = now()"
+    assert values(db, query) == ([session_id] if told else [])
+
+
+@pytest.mark.parametrize("code", ["photo_rejected", "provider_failed"])
+def test_a_refused_photo_is_to_be_erased_at_once(db: Database, code: str) -> None:
+    session_id = make_session(db)
+    photo = one(db, "select original_user_image_url from try_on_history")
+
+    db.execute(
+        "update try_on_history set status = 'failed', error_code = %s, error_message = 'x'", [code]
+    )
+
+    expected = [(session_id, photo)] if code == "photo_rejected" else []
+    assert values(db, ERASURES) == expected
+
+
+def test_a_refused_picture_elsewhere_is_nobodys_to_erase(db: Database) -> None:
+    make_session(db)
+    db.execute("alter table try_on_history drop constraint try_on_history_photo_is_owners")
+    db.execute("update try_on_history set original_user_image_url = 'https://x.example/me.jpg'")
+
+    db.execute(
+        "update try_on_history set status = 'failed', error_code = 'photo_rejected',"
+        " error_message = 'x'"
+    )
+
+    assert values(db, ERASURES) == []

@@ -71,6 +71,22 @@ def test_a_task_needs_no_url_of_its_own(db: Database) -> None:
     assert claim_of(db, session_id) == (attempt, "pixazo", "t1", None)
 
 
+def test_a_refused_photo_is_one_that_was_not_accepted_and_is_told_apart(db: Database) -> None:
+    other, others_attempt = claimed(db)
+    session_id, attempt = claimed(db)
+
+    for _ in range(2):
+        record(db, attempt, "refused")
+
+    refused = "select attempt from submits where refused"
+    assert entry(db, attempt) == ("not_accepted", None, None)
+    assert values(db, refused) == [attempt]
+    assert claim_of(db, session_id) is None
+    assert claim_of(db, other) == (others_attempt, None, None, None)
+    record(db, others_attempt, "not_accepted")
+    assert values(db, refused) == [attempt]
+
+
 def test_a_submit_that_was_not_accepted_gives_its_claim_up(db: Database) -> None:
     other, others_attempt = claimed(db)
     session_id, attempt = claimed(db)

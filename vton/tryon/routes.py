@@ -11,6 +11,7 @@ from flask_smorest import Blueprint
 
 from vton.errors import Problem
 from vton.imaging.convert import MAX_BYTES
+from vton.tryon.answers import StatusView
 from vton.tryon.model import Status
 from vton.tryon.schemas import (
     POLL_SECONDS,
@@ -22,7 +23,7 @@ from vton.tryon.schemas import (
     TryOnRequest,
     session_status,
 )
-from vton.tryon.service import StatusView, TryOns
+from vton.tryon.service import TryOns
 from vton.web.auth import current_user, user_required
 from vton.web.envelope import Answer, answer, answer_page, success
 from vton.web.limits import not_found_limited, rate_limited

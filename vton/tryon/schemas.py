@@ -3,8 +3,8 @@
 from flask_smorest.fields import Upload
 from marshmallow import EXCLUDE, Schema, fields, post_dump, validate
 
+from vton.tryon.answers import StatusView
 from vton.tryon.model import Status
-from vton.tryon.service import StatusView
 
 POLL_SECONDS = 2
 """How long a client should wait between two polls, as the specification's does."""

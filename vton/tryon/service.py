@@ -16,6 +16,7 @@ from uuid import uuid4
 
 from vton.errors import Problem, Unavailable
 from vton.tryon.admission import refusal
+from vton.tryon.answers import HistoryEntry, PicturedGarment, Started, StatusView
 from vton.tryon.model import (
     Garment,
     Session,
@@ -36,64 +37,18 @@ from vton.tryon.ports.database import (
 )
 from vton.tryon.ports.photos import PhotoNormaliser
 from vton.tryon.ports.queue import CircuitBreaker, Jobs, StatusCache, TypicalDurations
-from vton.tryon.ports.storage import NameTaken, PictureRefused, Pictures, SignedUrl
+from vton.tryon.ports.storage import NameTaken, PictureRefused, Pictures
 from vton.tryon.single_flight import SingleFlight
 
 logger = logging.getLogger(__name__)
 
 STARTING_SECONDS = 60.0
 """So long a request may still be working on the session that it has begun."""
+REPLAY_TRIES = 20
+REPLAY_PAUSE_SECONDS = 0.25
+"""A second tap waits so often, and so long each time, for the first to be taken."""
 PHOTO_NAME_TRIES = 20
 """How many milliseconds a photo's name may move when the user's own photos collide."""
-
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    """A try-on that a request has started, or has been found to have started before."""
-
-    session_id: str
-    replayed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class StatusView:
-    """What a poll answers of a session.
-
-    `eta` is in seconds, None where it cannot be told; `result` opens the picture of a success,
-    if a URL is at hand.
-    """
-
-    state: SessionState
-    eta: int | None
-    result: SignedUrl | None
-
-    @property
-    def needs_url(self) -> bool:
-        """Whether there is a picture and no URL at hand that opens it."""
-        return self.state.status is Status.SUCCESS and self.result is None
-
-
-@dataclass(frozen=True, slots=True)
-class PicturedGarment:
-    """The garment of a session, and a URL that opens its picture, if that is there."""
-
-    garment: Garment
-    image_url: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryEntry:
-    """A session, and URLs that open its pictures: None where a picture is not there."""
-
-    session: Session
-    photo_url: str | None
-    result_url: str | None
-    garment: PicturedGarment | None
-
-    @property
-    def ai_generated(self) -> bool:
-        """Whether there is a picture, which a model has made."""
-        return self.session.result is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +70,8 @@ class TryOns:
     ) -> Started:
         """Start a try-on, or find the one that this `idempotency_key` of the user's started.
 
-        `photo` is the file as uploaded. Raises Problem; then nothing is left of it.
+        Found, too, is one of the same photo and garment that has not ended: a second tap is no
+        second try-on. `photo` is the file as uploaded. Raises Problem; then nothing is left of it.
         """
         if seconds := self.circuit_breaker.paused_for():
             raise Problem("provider_paused", retry_after=seconds)
@@ -212,14 +168,14 @@ class TryOns:
         """Make row, photo and job; undo it if one of them fails, or may have failed."""
         try:
             earlier = self._create_row(new)
-            if earlier is not None and self.sessions.find(earlier, new.user_id) is None:
+            if earlier is not None and not self._is_taken(new.user_id, earlier):
                 # Deleted by its user; or undone just now, and its key is free again.
                 earlier = self._create_row(new)
         except Unavailable:
             self._undo(new, [])
             raise
         if earlier is not None:
-            return self._replay(new.user_id, earlier)
+            return Started(earlier, replayed=True)
         try:
             self.pictures.put(new.photo, jpeg, "image/jpeg", replace=False)
             self.jobs.enqueue(new.user_id, new.id)
@@ -247,18 +203,22 @@ class TryOns:
             return session_id
         raise refusal(admission, self.clock.now())
 
-    def _replay(self, user_id: str, session_id: str) -> Started:
-        """Give the same answer once more, unless the first request is still being worked on.
+    def _is_taken(self, user_id: str, session_id: str) -> bool:
+        """Return whether an earlier request's session is there for good, False if it is gone.
 
-        So is one that could not be undone: the sweep will, and then the key is free.
+        While that request is still being worked on, wait for what comes of it, for some seconds. So
+        long as it could not be undone the sweep will do it, and then its key is free.
         """
-        session = self.sessions.find(session_id, user_id)
-        if session is not None and session.status is Status.QUEUED:
+        for _ in range(REPLAY_TRIES):
+            session = self.sessions.find(session_id, user_id)
+            if session is None:
+                return False
             age = (self.clock.now() - session.created_at).total_seconds()
-            young = age < STARTING_SECONDS and not self.jobs.exists(session_id)
-            if young or self.jobs.cancelled(session_id):
-                raise Problem("idempotency_in_progress", retry_after=1)
-        return Started(session_id, replayed=True)
+            begun = session.status is not Status.QUEUED or age >= STARTING_SECONDS
+            if (begun or self.jobs.exists(session_id)) and not self.jobs.cancelled(session_id):
+                return True
+            self.clock.sleep(REPLAY_PAUSE_SECONDS)
+        raise Problem("idempotency_in_progress", retry_after=1)
 
     def _undo(self, new: NewSession, pictures: Collection[str]) -> None:
         """Take back what was begun. What cannot be now is told to the sweep.

@@ -43,6 +43,9 @@ NEW_SECONDS = 60.0
 LAST_TRIES = 10
 """How often, a second apart, a process that is asked to end tries to record an outcome."""
 
+_OUTCOMES = {"provider_uncertain": Outcome.UNCERTAIN, "photo_rejected": Outcome.REFUSED}
+"""What a submit has come to that failed with one of these codes."""
+
 Step = Literal["submitting", "waiting", "fetching", "storing"]
 Report = Callable[[Step, str | None], None]
 """Is told each step of a run, and the id of the provider's task when there is a new one."""
@@ -153,8 +156,7 @@ class Submitter:
             self._record(attempt, Outcome.NOT_ACCEPTED)
             raise
         except PermanentError as failure:
-            uncertain = failure.code == "provider_uncertain"
-            self._record(attempt, Outcome.UNCERTAIN if uncertain else Outcome.NOT_ACCEPTED)
+            self._record(attempt, _OUTCOMES.get(failure.code, Outcome.NOT_ACCEPTED))
             raise
         except BaseException:
             self._record(attempt, Outcome.UNCERTAIN)

@@ -80,6 +80,8 @@ class Outcome(StrEnum):
 
     ACCEPTED = "accepted"
     NOT_ACCEPTED = "not_accepted"
+    REFUSED = "refused"
+    """Not accepted because of what the picture shows."""
     UNCERTAIN = "uncertain"
 
 
