@@ -94,7 +94,7 @@ class Config(BaseModel):
     pixazo_submit_path: str = "/kling-ai-vton/v1/getVirtualTryOnTask"
     pixazo_status_path: str = "/v2/requests/status/{request_id}"
     pixazo_person_field: str = "human_image"
-    pixazo_garment_field: str = "cloth_image"
+    pixazo_garment_field: str = ""
     pixazo_image_mode: Literal["auto", "url", "base64"] = "auto"
     pixazo_first_poll: Seconds = 5.0
     pixazo_poll_interval: Seconds = 3.0

@@ -449,20 +449,27 @@ class FakeCircuitBreaker:
         self.clock = clock
         self.open_until = float("-inf")
         self.trips = self.closes = 0
+        self.tripped_by = ""
 
-    def seconds_until_allowed(self) -> float:
-        return max(0.0, self.open_until - self.clock.seconds)
+    def seconds_until_allowed(self, session_id: str) -> float:
+        left = max(0.0, self.open_until - self.clock.seconds)
+        mine = session_id == self.tripped_by and self.clock.seconds < self.open_until + 60
+        return left or float(mine)
 
-    def trip(self) -> None:
+    def tripped(self) -> bool:
+        return bool(self.tripped_by)
+
+    def trip(self, session_id: str) -> None:
         self.trips += 1
+        self.tripped_by = session_id
         self.open_until = self.clock.seconds + 60
 
     def close(self) -> None:
         self.closes += 1
-        self.open_until = float("-inf")
+        self.open_until, self.tripped_by = float("-inf"), ""
 
     def paused_for(self) -> int:
-        return int(self.seconds_until_allowed())
+        return int(max(0.0, self.open_until - self.clock.seconds))
 
 
 @dataclass

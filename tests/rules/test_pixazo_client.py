@@ -39,6 +39,7 @@ from vton.tryon.ports.provider import (
     PermanentError,
     Progress,
     ProviderError,
+    ResultLapsed,
     RetryableError,
     TaskNotFound,
 )
@@ -223,6 +224,58 @@ def test_the_other_form_may_be_accepted() -> None:
         vendor.pixazo.submit(INPUTS)
 
     assert vendor.pixazo.submit(caught.value.alternative).id == "t1"
+
+
+def forms(vendor: Vendor) -> list[list[str]]:
+    """What the garment's field was called, in each submit."""
+    return [[name for name in body if name != "human_image"] for body in vendor.bodies]
+
+
+def tried_until_accepted(vendor: Vendor) -> None:
+    """Submit as a run does, in one form after the other."""
+    inputs = INPUTS
+    while True:
+        try:
+            vendor.pixazo.submit(inputs)
+        except FormRefused as refusal:
+            inputs = refusal.alternative
+        else:
+            return
+
+
+@pytest.mark.parametrize(
+    ("refused", "expected"),
+    [
+        (0, [["cloth_image", "image_tail"]]),
+        (1, [["cloth_image", "image_tail"], ["cloth_image"]]),
+        (2, [["cloth_image", "image_tail"], ["cloth_image"], ["image_tail"]]),
+    ],
+)
+def test_where_nothing_says_its_name_both_are_sent_and_then_each_alone(
+    refused: int, expected: list[list[str]]
+) -> None:
+    vendor = Vendor(*[BAD_FORM] * refused, accepted(), accepted(), garment_field="")
+
+    tried_until_accepted(vendor)
+    assert forms(vendor) == expected
+    tried_until_accepted(vendor)
+
+    assert forms(vendor) == [*expected, expected[-1]], "what was accepted is remembered"
+
+
+def test_what_is_refused_once_a_form_was_accepted_is_not_sent_twice() -> None:
+    vendor = Vendor(BAD_FORM, accepted(), BAD_FORM, garment_field="")
+    tried_until_accepted(vendor)
+
+    assert failure(lambda: vendor.pixazo.submit(INPUTS)) == "photo_rejected"
+    assert len(vendor.bodies) == 3
+
+
+def test_after_all_three_forms_it_is_the_photo() -> None:
+    vendor = Vendor(*[BAD_FORM] * 3, garment_field="")
+
+    assert failure(lambda: tried_until_accepted(vendor)) == "photo_rejected"
+    assert len(vendor.bodies) == 3
 
 
 @pytest.mark.parametrize("garment_field", ["cloth_image,image_tail", "garment_image"])
@@ -527,7 +580,7 @@ def test_our_pictures_are_sent_as_base64_where_the_provider_cannot_open_urls() -
     found = vendor.pixazo.prepare("photo.jpg", "garment.png")
 
     assert base64.b64decode(found.person, validate=True) == photo
-    assert (found.garment, found.form) == ("//4=", "")
+    assert (found.garment, found.forms) == ("//4=", ())
 
 
 @pytest.mark.parametrize("send_urls", [True, False])
@@ -577,6 +630,7 @@ def test_a_garment_elsewhere_is_fetched_from_wherever_it_is() -> None:
     ("trouble", "expected"),
     [
         (PermanentError("result_unusable", "not fetched"), "garment_missing"),
+        (ResultLapsed("download answered 404"), "garment_missing"),
         (RetryableError("download answered 503"), RetryableError),
     ],
 )

@@ -191,6 +191,10 @@ UNCERTAIN = (PermanentError, "provider_uncertain")
         (402, {"error": "Insufficient Balance"}, PAY),
         (402, b"", PAY),
         (403, {"message": "Quota exceeded"}, PAY),
+        (403, {"message": "NSFW content detected"}, PHOTO),
+        (403, {"code": 1301, "message": "x"}, PHOTO),
+        (403, {"error": {"message": "Flagged by our safety system"}}, PHOTO),
+        (403, {"message": "blocked by the security policy"}, PAY),
         (403, HTML, LATER),
         (403, b"", LATER),
         (403, b"[]", LATER),
@@ -484,6 +488,10 @@ def test_a_task_that_ended_in_error_costs_nothing(word: str, place: str) -> None
         {"status": "FAILED", "error": {"message": "No person was found"}},
         {"status": "FAILED", "error": ["no person"]},
         {"status": "FAILED", "message": "no human"},
+        {"status": "FAILED", "error": "NSFW content detected"},
+        {"status": "ERROR", "error": "Your request was flagged by safety system."},
+        {"status": "FAILED", "error": "The image contains sensitive information"},
+        {"status": "FAILED", "error": "Could not find a person in human_image"},
         {"status": "FAILED", "code": 1300},
         {"status": "FAILED", "code": "1301", "error": "x"},
         {"code": 0, "data": {"task_status": "failed", "task_status_msg": "risk control"}},
@@ -493,6 +501,13 @@ def test_a_task_that_ended_in_error_costs_nothing(word: str, place: str) -> None
 )
 def test_a_task_that_failed_for_its_pictures_is_about_the_photo(body: dict[str, Any]) -> None:
     assert read_status(answer(body)) == Progress(failure="photo_rejected")
+
+
+def test_a_403_about_the_picture_is_no_alarm(caplog: pytest.LogCaptureFixture) -> None:
+    found = answer({"message": "NSFW content detected"}, 403)
+
+    assert read_status(found) == Progress(failure="photo_rejected")
+    assert alarms(caplog) == []
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from vton.tryon.ports.provider import (
     PaymentRequired,
     PermanentError,
     Progress,
+    ResultLapsed,
     RetryableError,
     TaskNotFound,
 )
@@ -122,7 +123,7 @@ FAULTS: dict[str, tuple[str, list[Any], str, list[str]]] = {
         "submit", [PaymentRequired("402")], "success", ["not_accepted", "accepted"],
     ),
     "submit: never any money": (
-        "submit", [PaymentRequired("402")] * 99, "deadline_exceeded", ["not_accepted"] * 10,
+        "submit", [PaymentRequired("402")] * 99, "deadline_exceeded", ["not_accepted"] * 5,
     ),
     "submit: no key": (
         "submit", [refused("provider_unavailable")], "provider_unavailable", ["not_accepted"],
@@ -1281,3 +1282,31 @@ def test_who_waits_for_a_slot_can_be_ended(world: World, end: str, status: Statu
     assert slots.taken == 0
     ended_at = 600 if end == "deadline" else 30
     assert ended_at <= world.clock.seconds <= ended_at + 6
+
+
+# -- an address that has lapsed ----------------------------------------------------------------
+
+
+def test_a_result_whose_address_has_lapsed_is_fetched_from_a_fresh_one(world: World) -> None:
+    fresh = "https://results.example/fresh.png"
+    world.provider.poll_answers = [Progress(RESULT_URL), Progress(fresh)]
+    world.provider.downloads = [ResultLapsed("403"), b"the picture"]
+    session_id = world.start()
+
+    world.runner.run(session_id)
+
+    assert world.session(session_id).status is Status.SUCCESS
+    assert world.provider.downloaded == [RESULT_URL, fresh]
+    assert len(world.provider.submitted) == 1
+
+
+def test_an_address_that_stays_dead_is_asked_for_until_the_deadline(world: World) -> None:
+    world.provider.downloads = [ResultLapsed("404")] * 999
+    session_id = world.start()
+
+    world.runner.run(session_id)
+
+    assert world.session(session_id).error_code == "deadline_exceeded"
+    assert 20 <= len(world.provider.downloaded) <= 30, "with ever longer pauses"
+    assert len(world.provider.polled) >= len(world.provider.downloaded)
+    assert len(world.provider.submitted) == 1

@@ -50,7 +50,7 @@ def test_a_try_on_is_row_photo_and_job(world: World) -> None:
 
 
 def test_while_the_provider_wants_money_nothing_is_taken(world: World) -> None:
-    world.circuit_breaker.trip()
+    world.circuit_breaker.trip("one")
 
     problem = refused(world.start)
 
@@ -196,7 +196,7 @@ def test_a_running_or_finished_one_is_never_in_progress(world: World) -> None:
 
 @pytest.mark.parametrize(("passed", "left"), [(0, 60), (1.5, 58), (59, 1), (60, 0)])
 def test_a_pause_is_as_long_as_it_still_lasts(world: World, passed: float, left: int) -> None:
-    world.circuit_breaker.trip()
+    world.circuit_breaker.trip("one")
     world.clock.sleep(passed)
 
     if left:

@@ -165,8 +165,8 @@ def test_what_ends_the_wait_for_the_first_poll_does_not_lose_the_task(
         ([RetryableError("429", 0.0)], [0, 1]),
         ([RetryableError("429", 20.0), RetryableError("503")], [0, 20, 22]),
         ([FormRefused("field", OTHER_FORM)], [0, 0]),
-        ([PaymentRequired("402")], [0, 60]),
-        ([PaymentRequired("402")] * 3, [0, 60, 120, 180]),
+        ([PaymentRequired("402")], [0, 120]),
+        ([PaymentRequired("402")] * 3, [0, 120, 240, 360]),
     ],
 )
 def test_when_a_submit_that_was_not_accepted_is_made_again(
@@ -191,7 +191,7 @@ def test_the_other_form_is_kept_once_the_first_was_refused(world: World) -> None
     submit(world, session)
 
     first, *others = world.provider.submitted
-    assert first.form == ""
+    assert first.forms == ()
     assert others == [OTHER_FORM, OTHER_FORM]
 
 
@@ -222,7 +222,7 @@ def test_while_a_session_waits_to_submit_again_nothing_claims_it(
     assert claims == [False]
 
 
-@pytest.mark.parametrize("count", [1, 2, 5])
+@pytest.mark.parametrize("count", [1, 2, 4])
 def test_for_want_of_money_the_breaker_trips_each_time(world: World, count: int) -> None:
     world.provider.submit_answers = [PaymentRequired("402")] * count
     session = claimed(world)
@@ -230,6 +230,31 @@ def test_for_want_of_money_the_breaker_trips_each_time(world: World, count: int)
     submit(world, session)
 
     assert (world.circuit_breaker.trips, world.circuit_breaker.closes) == (count, 1)
+
+
+def test_who_tripped_the_breaker_leaves_the_probe_to_the_others(world: World) -> None:
+    world.provider.submit_answers = [PaymentRequired("402")]
+    session = claimed(world)
+    made = submit_times(world, 2)
+    world.clock.after(70, world.circuit_breaker.close)  # another's was accepted
+
+    submit(world, session)
+
+    assert made[0] == 0
+    assert 70 <= made[1] < 75
+
+
+def test_who_is_refused_for_money_while_others_are_taken_fails_alone(world: World) -> None:
+    world.provider.submit_answers = [PaymentRequired("403"), PaymentRequired("403")]
+    session = claimed(world)
+    world.clock.after(70, world.circuit_breaker.close)
+
+    with pytest.raises(PermanentError) as raised:
+        submit(world, session)
+
+    assert raised.value.code == "provider_failed"
+    assert world.circuit_breaker.trips == 1
+    assert world.outcomes(session.id) == ["not_accepted"] * 2
 
 
 @pytest.mark.parametrize(
@@ -645,7 +670,7 @@ def test_what_waits_for_the_breaker_has_claimed_nothing(world: World) -> None:
 def test_the_breaker_is_asked_before_every_submit(world: World) -> None:
     session = claimed(world)
     world.provider.submit_answers = [RetryableError("503", 10.0)]
-    world.clock.after(5, world.circuit_breaker.trip)
+    world.clock.after(5, lambda: world.circuit_breaker.trip("another"))
     made = submit_times(world, 2)
 
     submit(world, session)

@@ -16,7 +16,7 @@ from http_servers import PICTURE, Server, answer, certificate, dripping, refused
 
 from vton.adapters.http.client import dial
 from vton.adapters.http.download import Address, Downloads, is_public, read_url, resolve
-from vton.tryon.ports.provider import RetryableError
+from vton.tryon.ports.provider import ResultLapsed, RetryableError
 
 HOST = "pictures.example"
 """A host that is allowed, and leads where a test says."""
@@ -236,7 +236,13 @@ def test_a_few_redirects_are_followed_and_no_more(status: int) -> None:
         assert len(server.heads) == 4
 
 
-@pytest.mark.parametrize("status", ["404 Not Found", "500 Oops", "206 Partial", "302 No Location"])
+@pytest.mark.parametrize("status", ["401 No", "403 Forbidden", "404 Not Found", "410 Gone"])
+def test_an_address_that_opens_nothing_any_more_is_told_apart(status: str) -> None:
+    with serving(answer(b"", status)) as server, pytest.raises(ResultLapsed):
+        Downloads(["127.0.0.1"]).get(server.url)
+
+
+@pytest.mark.parametrize("status", ["400 Bad", "500 Oops", "206 Partial", "302 No Location"])
 def test_another_status_may_be_better_later(status: str) -> None:
     with serving(answer(b"", status)) as server, pytest.raises(RetryableError):
         Downloads(["127.0.0.1"]).get(server.url)

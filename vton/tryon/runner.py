@@ -19,6 +19,7 @@ from vton.tryon.ports.provider import (
     PermanentError,
     Progress,
     Provider,
+    ResultLapsed,
     RetryableError,
     TaskNotFound,
 )
@@ -94,8 +95,16 @@ class SessionRunner:
 
     def _make_picture(self, session: Session, report: Report) -> None:
         task = session.task or self.submitter.submit(session, report)
-        url, task = self._await_result(session, task, report)
-        self._deliver(session, self._provider_of(task), url, report)
+        for pause in backoffs():
+            url, task = self._await_result(session, task, report)
+            try:
+                return self._deliver(session, self._provider_of(task), url, report)
+            except ResultLapsed as lapsed:
+                logger.warning(
+                    "session=%s %s; for a fresh address in %g s", session.id, lapsed, pause
+                )
+                self.retries.sleep_unless_cancelled(session, pause)
+        raise AssertionError("unreachable")
 
     def _provider_of(self, task: ProviderTask) -> Provider:
         """Return who has a task. Raises PermanentError where we do not know them any more."""
@@ -175,7 +184,8 @@ class SessionRunner:
     def _deliver(self, session: Session, provider: Provider, url: str, report: Report) -> None:
         """Download the picture, again and again if need be, and store it.
 
-        It is paid for, so only the deadline ends this.
+        It is paid for, so only the deadline ends this. Raises ResultLapsed where there is nothing
+        at its address any more.
         """
         for backoff in backoffs():
             with self._picture_slot(session):

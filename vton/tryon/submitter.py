@@ -76,12 +76,13 @@ class Submitter:
         Raises PermanentError, Cancelled, Interrupted.
         """
         report("submitting", None)
-        inputs = self._prepare(session)
+        inputs, refused_for_money = self._prepare(session), False
         for backoff in backoffs():
             attempt = str(uuid4())
             started = self._claim(session, attempt)
             if started is not None:
                 return started
+            others_are_taken = refused_for_money and not self.circuit_breaker.tripped()
             try:
                 task = self._call(attempt, inputs)
             except RetryableError as fault:
@@ -91,8 +92,11 @@ class Submitter:
                 logger.warning("session=%s another form of the request: %s", session.id, refusal)
                 inputs = refusal.alternative
             except PaymentRequired as refusal:
+                if others_are_taken:  # it is not about the account, then
+                    raise PermanentError("provider_failed", str(refusal)) from None
+                refused_for_money = True
                 logger.error("ALARM the provider wants money, submits pause: %s", refusal)
-                self.circuit_breaker.trip()
+                self.circuit_breaker.trip(session.id)
             else:
                 self.circuit_breaker.close()
                 logger.info("session=%s submitted, task=%s", session.id, task.id)
@@ -123,7 +127,7 @@ class Submitter:
         while True:
             # Past its deadline, deleted, or the process ends.
             self.retries.sleep_unless_cancelled(session, 0)
-            if seconds := self.circuit_breaker.seconds_until_allowed():
+            if seconds := self.circuit_breaker.seconds_until_allowed(session.id):
                 self.retries.sleep_unless_cancelled(session, min(seconds, CANCEL_CHECK_SECONDS))
                 continue
             claim = self.retries.with_backoff(

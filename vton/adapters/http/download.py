@@ -25,7 +25,7 @@ from vton.adapters.http.client import (
     resolve,
     what_failed,
 )
-from vton.tryon.ports.provider import PermanentError, RetryableError
+from vton.tryon.ports.provider import PermanentError, ResultLapsed, RetryableError
 
 MAX_BYTES = 20 * 1024 * 1024
 MAX_REDIRECTS = 3
@@ -38,6 +38,8 @@ _PLAIN: dict[str, Any] = {"User-Agent": SKIP_HEADER, "Accept": None, "Connection
 """A request says nothing of who asks."""
 _PORTS = {"https": 443, "http": 80}
 _REDIRECTS = (301, 302, 303, 307, 308)
+_LAPSED = (401, 403, 404, 410)
+"""What a signed URL answers that has lapsed, at one storage or another."""
 _URL = re.compile(
     r"(?P<scheme>https?)://(?P<host>[a-z0-9._-]+|\[[0-9a-f:.]+\])(:(?P<port>[0-9]{1,5}))?"
     r"(?P<path>([/?][!-~]*)?)",
@@ -135,8 +137,8 @@ class Downloads:
     def get(self, url: str, *, anywhere: bool = False) -> bytes:
         """Return what is behind a URL, in bounds; nothing is unpacked, which a bomb would need.
 
-        Where hosts are allowed, others are asked only with `anywhere`. Raises RetryableError, or
-        PermanentError where it may not be asked.
+        Where hosts are allowed, others are asked only with `anywhere`. Raises RetryableError,
+        ResultLapsed where the URL opens nothing, and PermanentError where it may not be asked.
         """
         ends_at = time.monotonic() + self._seconds
         try:
@@ -195,6 +197,8 @@ def _is_fine_for_allowed(text: str) -> bool:
 
 
 def _picture(answer: Answer) -> bytes:
+    if answer.status in _LAPSED:
+        raise ResultLapsed(f"download answered {answer.status}")
     if answer.status != 200:
         raise RetryableError(f"download answered {answer.status}")
     if answer.headers.get("Content-Encoding", "identity").lower() != "identity":

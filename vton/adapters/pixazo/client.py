@@ -6,7 +6,7 @@ idempotency key, so it is never repeated unless it was provably not accepted.
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import requests
 
@@ -22,6 +22,7 @@ from vton.tryon.ports.provider import (
     Inputs,
     PermanentError,
     Progress,
+    ResultLapsed,
     RetryableError,
 )
 from vton.tryon.ports.storage import PictureMissing, Pictures
@@ -64,6 +65,8 @@ class Pixazo:
     downloads: Downloads
     http: HttpClient
     name: str = NAME
+    _accepted: list[str] = field(default_factory=list)
+    """The form of the request that was accepted last."""
 
     # -- submit --------------------------------------------------------------------------
 
@@ -71,14 +74,22 @@ class Pixazo:
         return Inputs(self._image(person), self._image(garment))
 
     def submit(self, inputs: Inputs) -> ProviderTask:
-        fields = (inputs.form or self.settings.garment_field).split(",")
-        answer = self._post_task(inputs, fields)
-        other = _other_garment_field(fields)
-        if other and not inputs.form and replies.is_about_the_garment_field(answer):
-            raise FormRefused(replies.error_text(answer), replace(inputs, form=other))
+        forms = self._forms(inputs)
+        answer = self._post_task(inputs, forms[0].split(","))
+        if forms[1:] and replies.is_about_the_garment_field(answer):
+            raise FormRefused(replies.error_text(answer), replace(inputs, forms=forms[1:]))
         task_id, polling_url, legacy = replies.read_submit(answer)
+        self._accepted[:] = forms[:1]
         status_url = None if legacy else self._status_url(polling_url, task_id)
         return ProviderTask(self.name, task_id, status_url)
+
+    def _forms(self, inputs: Inputs) -> Sequence[str]:
+        """Return the names of the garment's field that are to be tried, one after the other.
+
+        Once a form was accepted there is no other: what is refused then is refused for another
+        reason, and would be refused twice.
+        """
+        return inputs.forms or self._accepted or garment_forms(self.settings.garment_field)
 
     def _image(self, reference: str) -> str:
         """Return a URL the provider can open, or raw base64 where it could not open ours."""
@@ -95,7 +106,7 @@ class Pixazo:
         """Return a garment's picture in another shop."""
         try:
             return self.downloads.get(url, anywhere=True)
-        except PermanentError as refusal:
+        except (PermanentError, ResultLapsed) as refusal:
             raise PermanentError("garment_missing", str(refusal)) from None
 
     def _post_task(self, inputs: Inputs, garment_fields: Sequence[str]) -> Answer:
@@ -177,7 +188,13 @@ class Pixazo:
         return {KEY_HEADER: self.settings.api_key, "Accept": "application/json"}
 
 
-def _other_garment_field(fields: Sequence[str]) -> str | None:
-    """The vendor's other name of the field, where one of the two was sent."""
-    known = [field for field in replies.GARMENT_FIELDS if field not in fields]
-    return known[0] if len(known) == 1 else None
+def garment_forms(configured: str) -> list[str]:
+    """Return what the garment's field is called: the configured name, and the vendor's other one.
+
+    Where nothing is configured both are sent together, which serves a gateway that knows either,
+    and then each alone. Names that are sent together are separated by commas.
+    """
+    if not configured:
+        return [",".join(replies.GARMENT_FIELDS), *replies.GARMENT_FIELDS]
+    others = [name for name in replies.GARMENT_FIELDS if name not in configured.split(",")]
+    return [configured, *others] if len(others) == 1 else [configured]

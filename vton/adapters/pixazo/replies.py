@@ -65,6 +65,12 @@ _ACCOUNT_CODES = frozenset({1000, 1001, 1002, 1003, 1004, 1103, 1304})
 """Kling's codes about the key, its permissions, and where it may be used from."""
 _POLICY_CODES = frozenset({1300, 1301})
 """Kling's codes for a picture that its policy refuses."""
+_PICTURE_WORDS = (
+    "nsfw", "safety system", "sensitive information", "sensitive content", "inappropriate",
+    "content policy", "content moderation", "risk control", "no human", "no person",
+    "find a person", "find a human", "find any person",
+)  # fmt: skip
+"""What is said of a picture that is refused for what is on it."""
 _PARAMETER_CODES = frozenset({1200, 1201})
 """Kling's codes for parameters that are not valid."""
 _BUSY_CODES = frozenset({1302, 1303, 5001})
@@ -120,6 +126,8 @@ def _refusal(answer: Answer, body: Mapping[str, Any]) -> ProviderError:
     status, text, code = answer.status, error_text(answer), _kling_code(body)
     if status >= 500 and status != 503:  # whatever it says, it may have been accepted
         return PermanentError("provider_uncertain", text)
+    if status == 403 and _is_about_the_picture(body, text):
+        return PermanentError("photo_rejected", text)
     no_model = body.get("error") == "Model not found"
     if status in (401, 404) or no_model or code in _ACCOUNT_CODES:
         return _account_refused(text)
@@ -175,6 +183,8 @@ def read_status(answer: Answer) -> Progress:
     if not body:  # an HTML challenge or error page says nothing about the task
         raise RetryableError(f"status answered {answer.status} without JSON")
     status, text = answer.status, error_text(answer)
+    if status == 403 and _is_about_the_picture(body, text):
+        return Progress(failure="photo_rejected")
     if status in (401, 402, 403):
         raise _account_refused(f"status answered {text}")
     says_nothing = not _status_word(body) and _result_url(body) is None
@@ -197,7 +207,7 @@ def _progress(body: Mapping[str, Any]) -> Progress:
     if word in _FAILED:
         reason = body.get("error") or _inner(body).get("task_status_msg") or body.get("message")
         logger.warning("the provider's task failed: %s %r", word, _without_urls(reason))
-        if _is_about_the_picture(body, str(reason)):
+        if _is_about_the_picture(body, str(reason)) or "policy" in str(reason).lower():
             return Progress(failure="photo_rejected")
         return Progress(failure="provider_failed", charged=word != "error")
     if word in _DONE and url is None:
@@ -215,9 +225,9 @@ def _status_word(body: Mapping[str, Any]) -> str:
 
 
 def _is_about_the_picture(body: Mapping[str, Any], reason: str) -> bool:
-    """Whether a task failed for what is in its pictures: the same ones would fail again."""
-    words = ("risk control", "policy", "no human", "no person")
-    return _kling_code(body) in _POLICY_CODES or any(word in reason.lower() for word in words)
+    """Whether this is for what the pictures show: the same ones would be refused again."""
+    said = reason.lower()
+    return _kling_code(body) in _POLICY_CODES or any(word in said for word in _PICTURE_WORDS)
 
 
 def _result_url(body: Mapping[str, Any]) -> str | None:

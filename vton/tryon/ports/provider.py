@@ -1,5 +1,6 @@
 """Who makes the picture, and how a call to them can end."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,12 +24,12 @@ class Progress:
 class Inputs:
     """Photo and garment as the provider takes them.
 
-    `form` is the adapter's own: in which of several forms the request is to be made.
+    `forms` is the adapter's own: in which forms the request is still to be tried.
     """
 
     person: str
     garment: str
-    form: str = ""
+    forms: Sequence[str] = ()
 
 
 class ProviderError(Exception):
@@ -61,6 +62,10 @@ class FormRefused(ProviderError):
 
 class PaymentRequired(ProviderError):
     """The account has no money, or is not in order."""
+
+
+class ResultLapsed(ProviderError):
+    """A result's address opens nothing any more; the task's status may have a fresh one."""
 
 
 class TaskNotFound(ProviderError):
@@ -99,6 +104,6 @@ class Provider(Protocol):
     def download_result(self, url: str) -> bytes:
         """Download a result, in bounds, and return it as a marked PNG.
 
-        Raises RetryableError, PermanentError.
+        Raises RetryableError, ResultLapsed, PermanentError.
         """
         ...

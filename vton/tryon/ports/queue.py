@@ -110,15 +110,20 @@ class Jobs(Protocol):
 class CircuitBreaker(Protocol):
     """Stops submits while the provider says that the account has no money. Never raises."""
 
-    def seconds_until_allowed(self) -> float:
+    def seconds_until_allowed(self, session_id: str) -> float:
         """Return for how many seconds a submit has to wait, 0 if it may be made now.
 
-        After a pause one caller may submit, as a probe; the others wait for what comes of it.
+        After a pause one caller may submit, as a probe; the others wait for what comes of it. The
+        session that tripped the breaker comes last: that may be for something of its own.
         """
         ...
 
-    def trip(self) -> None:
-        """Stop all submits for a while."""
+    def tripped(self) -> bool:
+        """Return whether no submit was accepted since the last one that tripped the breaker."""
+        ...
+
+    def trip(self, session_id: str) -> None:
+        """Stop all submits for a while, for what was answered to this session's."""
         ...
 
     def close(self) -> None:
