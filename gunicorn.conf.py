@@ -1,6 +1,17 @@
 """How gunicorn runs the web process. Where it listens, PORT says (gunicorn's own default)."""
 
 import os
+from typing import Any
+
+from config import Config
+from vton.adapters.redis.connection import refuse_cluster
+
+
+def on_starting(_server: Any) -> None:
+    """Say in a line what would never work, before anything is started."""
+    config = Config.from_env()
+    refuse_cluster(config.redis_url, config.redis_ssl_cert_reqs)
+
 
 workers = int(os.environ.get("WEB_CONCURRENCY") or 1)
 # Measured on 2 cores, one process, the real parts behind it (2026-11-24), as polls a second and

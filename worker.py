@@ -6,6 +6,7 @@ from contextlib import suppress
 
 from config import Config
 from vton import log
+from vton.adapters.redis.connection import refuse_cluster
 from vton.adapters.redis.queue import Liveness, open_queue
 from vton.adapters.redis.rq_worker import ThreadedWorker
 from vton.tryon.jobs import handlers
@@ -29,6 +30,7 @@ def main() -> None:
     limit_arenas()
     config = Config.from_env()
     log.configure(config.log_level)
+    refuse_cluster(config.redis_url, config.redis_ssl_cert_reqs)
     services = connect(config, WORKER_REDIS_CONNECTIONS)
     worker = ThreadedWorker(
         open_queue(services.redis),
