@@ -2,6 +2,7 @@
 
 import logging
 import signal
+import time
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from typing import Any
@@ -210,6 +211,27 @@ def test_whatever_supabase_says_a_try_on_is_not_taken_rather_than_broken(
     assert response.headers["Retry-After"]
     assert sessions_of(database, user) == 0
     assert objects_of(database, user) == []
+
+
+@pytest.mark.thorough
+def test_a_request_never_outlives_the_routers_patience(
+    stack: Stack, user: User, garment_id: str, spoil: Spoil, database: Database
+) -> None:
+    """Every call of Supabase is slow, and the photo's is never answered."""
+    panel = f"{stack.settings['SUPABASE_URL']}/_gateway/settings"
+    assert user.call("GET", "/api/try-on/history").ok  # the login's keys are known by now
+    spoil(kind="hang", seconds=40, paths="object/vton-assets/user-uploads", methods=["POST"])
+    requests.put(panel, json={"latency": 9.5}, timeout=5).raise_for_status()
+    began = time.monotonic()
+
+    response = post(user, garment_id)
+
+    assert time.monotonic() - began < 30
+    assert response.status_code == 503
+    assert response.headers["Retry-After"]
+    spoil()
+    requests.put(panel, json={"latency": 0}, timeout=5).raise_for_status()
+    until(lambda: sessions_of(database, user) == 0)
 
 
 def test_an_error_task_is_submitted_again_though_the_answer_was_lost(

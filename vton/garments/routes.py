@@ -5,6 +5,7 @@ from typing import Any, cast
 from flask import current_app
 from flask_smorest import Blueprint
 
+from vton.deadline import in_time
 from vton.garments.schemas import GarmentItem, GarmentsQuery
 from vton.garments.service import Garments
 from vton.web.auth import public
@@ -34,6 +35,7 @@ ETAG = {"ETag": header("Send it as `If-None-Match` next time.", required=True)}
 @bp.response(200, page_of(GarmentItem), headers=ETAG)
 @bp.alt_response(304, description="Nothing has changed.", headers=ETAG, success=True)
 @bp.doc(operationId="listGarments", responses=refusals(*FOR_ALL, "invalid_fields"))
+@in_time
 def list_garments(query: dict[str, Any]) -> tuple[Answer, dict[str, str]]:
     """List the garments, newest first; up to a thousand of them unless `limit` is given."""
     garments = cast(Garments, current_app.extensions["garments"])

@@ -9,6 +9,7 @@ from uuid import UUID
 from flask import Response, current_app, request, url_for
 from flask_smorest import Blueprint
 
+from vton.deadline import in_time
 from vton.errors import Problem
 from vton.imaging.convert import MAX_BYTES
 from vton.tryon.answers import StatusView
@@ -81,6 +82,7 @@ def _tryons() -> TryOns:
     requestBody={"content": {"multipart/form-data": {"schema": TryOnRequest}}},
     responses={202: {"links": LINKS}, **refusals(*CREATION_FAILURES)},
 )
+@in_time
 def create_session(form: dict[str, UUID]) -> tuple[Answer, dict[str, str]]:
     """Start a try-on: multipart `userImage` and `garmentId`.
 
@@ -114,6 +116,7 @@ def create_session(form: dict[str, UUID]) -> tuple[Answer, dict[str, str]]:
         **refusals(*FOR_USERS, "session_not_found", "rate_limited"),
     },
 )
+@in_time
 def get_status(session_id: UUID) -> Response:
     """Tell how a try-on is getting on. A failed session is a 200, too.
 
@@ -145,6 +148,7 @@ def get_status(session_id: UUID) -> Response:
     security=BEARER,
     responses=refusals(*FOR_USERS, "invalid_fields", "rate_limited"),
 )
+@in_time
 def list_history(query: dict[str, Any]) -> Answer:
     """List the user's ended sessions, newest first; `meta.next_cursor` continues the list."""
     tryons = _tryons()
@@ -164,6 +168,7 @@ def list_history(query: dict[str, Any]) -> Answer:
     security=BEARER,
     responses=refusals(*FOR_USERS, "session_not_found", "rate_limited"),
 )
+@in_time
 def delete_session(session_id: UUID) -> Answer:
     """Delete a session in any state: its row, photo, result and job."""
     _tryons().delete(current_user(), str(session_id))

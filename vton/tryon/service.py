@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import uuid4
 
+from vton.deadline import within
 from vton.errors import Problem, Unavailable
 from vton.tryon.admission import refusal
 from vton.tryon.answers import HistoryEntry, PicturedGarment, Started, StatusView
@@ -47,6 +48,7 @@ STARTING_SECONDS = 60.0
 REPLAY_TRIES = 20
 REPLAY_PAUSE_SECONDS = 0.25
 """A second tap waits so often, and so long each time, for the first to be taken."""
+UNDO_SECONDS = 5.0
 PHOTO_NAME_TRIES = 20
 """How many milliseconds a photo's name may move when the user's own photos collide."""
 
@@ -226,8 +228,9 @@ class TryOns:
         The client was told to try again: the sweep must not run what they may start anew.
         """
         try:
-            self.sessions.undo(new.id)
-            self.pictures.remove(pictures)
+            with within(UNDO_SECONDS):  # the request's own time may be over
+                self.sessions.undo(new.id)
+                self.pictures.remove(pictures)
         except Unavailable:
             logger.warning("session=%s could not be undone", new.id)
             with suppress(Unavailable):

@@ -8,6 +8,7 @@ import httpx
 from postgrest import APIError
 from supabase import Client, ClientOptions, create_client
 
+from vton.deadline import seconds_left
 from vton.errors import Problem, Unavailable
 
 logger = logging.getLogger(__name__)
@@ -54,13 +55,26 @@ def connect_supabase(url: str, service_key: str, connections: int) -> Client:
             http2=False,
             timeout=TIMEOUT,
             limits=limits,
-            event_hooks={"response": [_part_with_refused_upload]},
+            event_hooks={"request": [_hurry], "response": [_part_with_refused_upload]},
         ),
         auto_refresh_token=False,
         persist_session=False,
         postgrest_client_retry=False,
     )
     return create_client(url, service_key, options)
+
+
+def _hurry(request: httpx.Request) -> None:
+    """Give a call what is left of the time of the request that it is made for."""
+    left = seconds_left()
+    if left is None:
+        return
+    if left <= 0:
+        raise httpx.PoolTimeout("there is no time left", request=request)
+    asked: dict[str, float | None] = request.extensions["timeout"]
+    request.extensions["timeout"] = {
+        step: left if seconds is None else min(seconds, left) for step, seconds in asked.items()
+    }
 
 
 def _part_with_refused_upload(response: httpx.Response) -> None:
