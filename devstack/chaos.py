@@ -39,6 +39,11 @@ PROVIDER_SECONDS = 4
 REST_SECONDS = 240.0
 """How long the stack may take to come to rest once all faults are lifted."""
 WORKERS = ("worker", "worker-2")
+ODD_ANSWERS = (
+    (503, None), (503, None), (200, None), (405, "25006"), (500, "40P01"), (500, "40001"),
+    (404, "PGRST202"), (400, "PGRST204"), (400, "26000"), (401, "PGRST303"),
+)  # fmt: skip
+"""What Supabase answers that has nothing to do with what it was asked; without a code, a page."""
 RANK = {"queued": 0, "processing": 1, "success": 2, "failed": 2}
 
 
@@ -50,6 +55,8 @@ class TryOn:
     photo_hash: str
     status: str = "queued"
     deleted: bool = False
+    perhaps_deleted: bool = False
+    """The answer to a delete was lost, or says that it may have been done."""
 
 
 @dataclass
@@ -79,23 +86,29 @@ class Shoppers:
                 self.poll(tryon)
 
     def start(self) -> None:
-        """Start a try-on with a photo that no other has."""
-        photo = _photo(self.dice)
-        response = self._call(
-            "POST",
-            "/api/try-on",
-            files={"userImage": ("me.jpg", photo)},
-            data={"garmentId": self.dice.choice(self._garments)},
-        )
-        if response is None:
-            return
-        if response.status_code == 202:
+        """Start a try-on with a photo that no other has; half of them are repeated by their key."""
+        photo, garment_id = _photo(self.dice), self.dice.choice(self._garments)
+        headers = {"Idempotency-Key": uuid4().hex} if self.dice.random() < 0.5 else {}
+        started: list[str] = []
+        for _ in range(self.dice.randint(1, 3) if headers else 1):
+            response = self._call(
+                "POST",
+                "/api/try-on",
+                files={"userImage": ("me.jpg", photo)},
+                data={"garmentId": garment_id},
+                headers=headers,
+            )
+            if response is not None and response.status_code == 202:
+                started.append(response.json()["data"]["sessionId"])
+            elif response is not None:
+                self.refused[f"{response.status_code} {_code(response)}"] += 1
+                if response.status_code not in (409, 429, 503):
+                    self.broken.append(f"POST answered {response.status_code} {_code(response)}")
+        if started:
             digest = hashlib.sha256(photo_to_jpeg(photo)).hexdigest()
-            self.tryons.append(TryOn(response.json()["data"]["sessionId"], digest))
-        else:
-            self.refused[f"{response.status_code} {_code(response)}"] += 1
-            if response.status_code not in (429, 503):
-                self.broken.append(f"POST answered {response.status_code} {_code(response)}")
+            self.tryons.append(TryOn(started[0], digest))
+        if len(set(started)) > 1:
+            self.broken.append(f"one key started {started}")
 
     def poll(self, tryon: TryOn) -> None:
         """Poll once; a status must never go backwards."""
@@ -103,7 +116,7 @@ class Shoppers:
         if response is None or response.status_code == 503:
             return
         if response.status_code == 404:
-            if not tryon.deleted:
+            if not tryon.deleted and not tryon.perhaps_deleted:
                 self.broken.append(f"{tryon.id} is lost")
             return
         if response.status_code != 200:
@@ -122,6 +135,8 @@ class Shoppers:
         response = self._call("DELETE", f"/api/try-on/{tryon.id}")
         if response is not None and response.status_code in (200, 404):
             tryon.deleted = True
+        else:
+            tryon.perhaps_deleted = True
 
     def _call(self, method: str, path: str, **options: Any) -> requests.Response | None:
         """Call the API; None when it could not be reached."""
@@ -196,11 +211,13 @@ class Chaos:
         self._restart("supabase", signal.SIGKILL, self.dice.uniform(0, 8))
 
     def spoil_supabase(self) -> None:
-        """503, hanging, cut connections, also after the work was done."""
+        """503, hanging, cut connections, odd answers, also after the work was done."""
         kind = self.dice.choice(["http", "hang", "cut"])
+        status, code = self.dice.choice(ODD_ANSWERS)
         fault = {
             "kind": kind,
-            "status": 503,
+            "status": status,
+            "body": code and {"code": code, "message": "out of the blue"},
             "seconds": 2,
             "services": ["rest", "storage"],
             "times": self.dice.randint(1, 15),
@@ -226,6 +243,8 @@ class Chaos:
             {"at": "status", "kind": "word"},
             {"at": "result", "kind": "cut"},
             {"at": "result", "kind": "truncated"},
+            {"at": "result", "kind": "http", "status": 403},
+            {"at": "result", "kind": "http", "status": 404},
             {"at": "result", "kind": "slow", "seconds": 3},
         ]
         contract = self.dice.choice(["v2", "v2", "legacy"])
@@ -279,7 +298,8 @@ class Audit:
     def _sessions(self) -> None:
         kept = [tryon for tryon in self.tryons if not tryon.deleted]
         ends = Counter(self._rows[t.id][0] for t in kept if t.id in self._rows)
-        wrong = [f"{t.id} is gone" for t in kept if t.id not in self._rows]
+        sure = [tryon for tryon in kept if not tryon.perhaps_deleted]
+        wrong = [f"{t.id} is gone" for t in sure if t.id not in self._rows]
         wrong += [f"{i} is {row[0]}" for i, row in self._rows.items() if RANK[row[0]] < 2]
         self._note("promised sessions, by their end", dict(ends), wrong)
         back = [f"{t.id} is back" for t in self.tryons if t.deleted and t.id in self._rows]

@@ -158,9 +158,7 @@ class Lane:
                     if not self._passes(tests, url, migrations):
                         return Result.KILLED
                 return Result.SURVIVED
-            except psycopg.Error as error:
-                if error.sqlstate is None:  # the server is gone
-                    raise
+            except MigrationFailed:
                 return Result.NOT_APPLIED
             finally:
                 admin.execute(f"drop database {name} with (force)".encode())

@@ -1071,13 +1071,27 @@ def test_a_delete_takes_nothing_of_the_users_other_sessions(world: World) -> Non
 
 def test_without_the_database_nothing_is_deleted(world: World) -> None:
     session_id = world.start()
-    world.spoil("sessions.delete")
+    for _ in range(2):
+        world.spoil("sessions.delete")
 
     with pytest.raises(Unavailable):
         world.tryons.delete(world.user_id, session_id)
 
     assert world.tryons.status(world.user_id, session_id)
     assert len(world.bucket.objects) == 1
+
+
+@pytest.mark.parametrize("done", [False, True])
+def test_a_delete_whose_answer_was_lost_says_what_it_did(world: World, done: bool) -> None:
+    session_id = world.start()
+    world.database.claim(session_id)
+    world.spoil("sessions.delete", after=done)
+
+    world.tryons.delete(world.user_id, session_id)
+
+    assert world.database.rows == {}
+    assert session_id in world.queue.cancelled_ids
+    assert refused(lambda: world.tryons.status(world.user_id, session_id))
 
 
 def test_times_are_utc(world: World) -> None:

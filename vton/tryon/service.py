@@ -151,16 +151,20 @@ class TryOns:
         Raises Problem `session_not_found`. The row's trigger has noted the pictures in
         `erasures`, so one that cannot be removed now is not forgotten.
         """
-        session = self.sessions.delete(session_id, user_id)
+        try:
+            session, tried_before = self.sessions.delete(session_id, user_id), False
+        except Unavailable:  # it may have been done, and only the answer be lost
+            session, tried_before = self.sessions.delete(session_id, user_id), True
         self.status_cache.mark_deleted(user_id, session_id)
-        if session is None:
+        if session is None and not tried_before:
             raise Problem("session_not_found")
         logger.info("session=%s deleted", session_id)
-        if not session.status.ended:
+        if session is None or not session.status.ended:
             with suppress(Unavailable):  # a run that is not told finds no row in the end
                 self.jobs.cancel(session_id)
+        pictures = own_pictures(session) if session else []
         try:
-            self.pictures.remove({*own_pictures(session), session.result_path})
+            self.pictures.remove({*pictures, result_path(user_id, session_id)})
         except Unavailable:
             logger.warning("session=%s pictures stay for the sweep", session_id)
 
