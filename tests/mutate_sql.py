@@ -33,6 +33,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from devstack import postgres  # noqa: E402
+from vton.errors import MigrationFailed
 
 WANTED = 0.9
 LANES = 2
