@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from devstack import postgres  # noqa: E402
-from vton.errors import MigrationFailed
+from vton.errors import MigrationFailed  # noqa: E402
 
 WANTED = 0.9
 LANES = 2

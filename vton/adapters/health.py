@@ -8,6 +8,7 @@ from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 from supabase import Client
 
+from vton.adapters.redis.connection import NotThePrimary
 from vton.adapters.supabase.rows import call
 from vton.adapters.supabase.tables import SessionRows
 from vton.errors import Unavailable
@@ -33,7 +34,7 @@ class RedisHealth:
             if str(self.redis.info("cluster").get("cluster_enabled")) == "1":
                 raise Unavailable("Redis is a cluster, which RQ cannot use")
             self.redis.set(PROBE_KEY, 1, ex=PROBE_SECONDS)
-        except ResponseError as error:
+        except (ResponseError, NotThePrimary) as error:
             raise Unavailable(f"Redis takes no write: {str(error)[:100]}") from None
         except RedisError:
             raise Unavailable("Redis cannot be reached") from None

@@ -6,13 +6,17 @@ from typing import Any
 from redis import BlockingConnectionPool, Connection, Redis, SSLConnection
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import MasterDownError, ReadOnlyError, RedisError, ResponseError
 from redis.retry import Retry
 
-NOT_THE_PRIMARY = ("READONLY", "MASTERDOWN", "NOREPLICAS", "UNBLOCKED")
-"""How an answer begins that a server gives which is the primary no more, or not alone; LOADING,
-of one that has just begun, the library treats as no connection already."""
 CONNECT_SECONDS = 2
+_NOT_THE_PRIMARY = ("READONLY", "NOREPLICAS", "UNBLOCKED")
+"""How else an answer begins that the primary does not give; LOADING, of one that has just begun,
+the library takes for no connection already."""
+
+
+class NotThePrimary(RedisConnectionError):
+    """The server behind a connection takes no write; a new connection may reach one that does."""
 
 
 class _FollowsThePrimary:
@@ -23,17 +27,14 @@ class _FollowsThePrimary:
     """
 
     def read_response(self, *args: Any, **options: Any) -> Any:
-        """Read an answer. Raises ConnectionError, upon which a client connects and asks again."""
+        """Read an answer. Raises NotThePrimary, upon which a client connects and asks again."""
         try:
             return super().read_response(*args, **options)  # type: ignore[misc]
         except ResponseError as error:
-            if str(error).startswith(NOT_THE_PRIMARY) or type(error).__name__ in _THEIR_CLASSES:
-                raise RedisConnectionError(f"not the primary: {str(error)[:80]}") from None
+            said = isinstance(error, ReadOnlyError | MasterDownError)
+            if said or str(error).startswith(_NOT_THE_PRIMARY):
+                raise NotThePrimary(str(error)) from None
             raise
-
-
-_THEIR_CLASSES = ("ReadOnlyError", "MasterDownError")
-"""Of these the library takes the first word away."""
 
 
 class _Plain(_FollowsThePrimary, Connection):
