@@ -14,7 +14,7 @@ create table if not exists public.submits (
   -- Providers document failures that are not charged; null: they do not say.
   charged boolean,
   -- Not accepted because of what it shows, and not for anything that is the provider's own.
-  refused boolean not null default false,
+  refused boolean default false,
   -- When its session was deleted unfinished: the provider may be working on it still.
   abandoned_at timestamptz,
   constraint submits_task_if_accepted check ((outcome = 'accepted') = (task_id is not null)),

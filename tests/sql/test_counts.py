@@ -48,6 +48,17 @@ def test_a_day_begins_at_midnight_utc_wherever_one_asks(db: Database, zone: str)
     assert (paid(db), tried(db, user_id)) == (2, 2)
 
 
+@pytest.mark.parametrize("zone", ["UTC", FAR_EAST, FAR_WEST])
+def test_refused_photos_are_counted_by_the_same_day(db: Database, zone: str) -> None:
+    user_id = make_user(db)
+    db.execute("select set_config('timezone', %s, true)", [zone])
+    count = "select refused_today(%s)"
+
+    for moment, counted in ((midnight(db) - MOMENT, 0), (midnight(db), 1)):
+        make_submit(db, user_id, "not_accepted", refused=True, at=moment)
+        assert one(db, count, user_id) == counted
+
+
 @pytest.mark.parametrize("outcome", COUNTED)
 def test_a_submitted_try_on_counts_though_its_session_was_deleted(
     db: Database, outcome: str
