@@ -215,6 +215,7 @@ def test_without_redis_all_go_ahead(caplog: pytest.LogCaptureFixture) -> None:
     breaker = RedisCircuitBreaker(FakeStrictRedis(server=server))
     breaker.trip("one")
     server.connected = False
+    assert breaker.tripped(), "who may be the probe is not failed for it"
 
     assert (breaker.seconds_until_allowed("another"), breaker.paused_for()) == (0, 0)
     assert caplog.records == []

@@ -670,6 +670,19 @@ def test_a_delete_while_the_database_was_asked_is_noticed(world: World) -> None:
     )
 
 
+def test_a_look_is_shared_by_those_who_ask_for_the_same_session_of_theirs(world: World) -> None:
+    mine, other = world.start(), world.start()
+    world.database.claim(other)
+    seen: list[Status] = []
+    world.spoil(
+        "sessions.find",
+        lambda: seen.append(world.tryons.status(world.user_id, other).state.status),
+    )
+
+    assert world.tryons.status(world.user_id, mine).state.status is Status.QUEUED
+    assert seen == [Status.PROCESSING]
+
+
 def test_what_is_not_there_is_not_remembered(world: World) -> None:
     assert refused(lambda: world.tryons.status(world.user_id, "session"))
 
