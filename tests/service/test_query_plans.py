@@ -160,7 +160,7 @@ def count_a_users_unfinished_among_many(stack: Stack) -> None:
         connection.execute("analyze try_on_history")
         row = connection.execute(
             "select result from create_session(gen_random_uuid(), %s, null, %s,"
-            " null, null, 3, 30, 0, 0)",
+            " null, 'f', 3, 30, 0, 0)",
             [user_id, f"user-uploads/{user_id}/1_original.jpg"],
         ).fetchone()
         assert row == ("created",)
