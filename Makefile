@@ -38,7 +38,8 @@ test-browser: .venv/installed
 	.venv/bin/python -m pytest tests/browser
 
 # Many cases of one thing: hostile photos, the API against its own document, a generated client,
-# secrets in logs and Redis, slow uploads; and what kills the local PostgreSQL.
+# secrets in logs and Redis, slow uploads; what kills the local PostgreSQL, a Redis that fails over,
+# and the image.
 thorough: .venv/installed
 	.venv/bin/python -m pytest -m thorough tests/service
 

@@ -659,6 +659,22 @@ def test_what_the_database_told_does_not_replace_what_is_newer(world: World) -> 
     assert world.told(session_id) == newer
 
 
+@pytest.mark.parametrize(("seconds", "told"), [(9.9, True), (10, True), (10.1, False)])
+def test_what_the_database_says_too_late_is_not_told(
+    world: World, seconds: float, told: bool
+) -> None:
+    session_id = world.start()
+    world.polls.states.clear()
+    world.spoil("sessions.find", lambda: world.clock.sleep(seconds), after=True)
+
+    if told:
+        assert world.tryons.status(world.user_id, session_id).state.status is Status.QUEUED
+    else:
+        with pytest.raises(Unavailable):
+            world.tryons.status(world.user_id, session_id)
+        assert world.polls.states == {}
+
+
 def test_a_delete_while_the_database_was_asked_is_noticed(world: World) -> None:
     session_id = world.start()
     world.spoil(

@@ -24,6 +24,7 @@ from vton.adapters.redis.status_cache import (
 from vton.tryon.model import SessionState, Status, failed, result_path
 from vton.tryon.ports.queue import CachedStatus, TypicalDurations
 from vton.tryon.ports.storage import SignedUrl
+from vton.tryon.service import LOOKUP_SECONDS
 
 USER, SESSION = "user", "session"
 KEY = status_key(USER, SESSION)
@@ -35,8 +36,8 @@ STATES: dict[str, SessionState] = {
     "success": SessionState(Status.SUCCESS, queued_at=1.5, began_at=2.5),
     "failed": failed("photo_rejected"),
 }
-LIVES = {"queued": 15, "processing": 15, "success": 600, "failed": 600, DELETED: 60}
-FOUND_LIVES = {"queued": 5, "processing": 5, "success": 600, "failed": 600}
+LIVES = {"queued": 15, "processing": 15, "success": 15, "failed": 15, DELETED: 60}
+FOUND_LIVES = {"queued": 5, "processing": 5, "success": 15, "failed": 15}
 RANKS = {"queued": 1, "processing": 2, "success": 3, "failed": 3, DELETED: 4}
 
 
@@ -329,11 +330,21 @@ def test_nothing_is_raised_while_redis_is_away(
     assert polls.statuses.find(USER, SESSION) == NOTHING
 
 
-def test_redis_is_asked_again_only_when_what_it_kept_has_expired(polls: Polls) -> None:
-    """What ended while it was away is still `processing` there."""
-    polls.say("processing")
-
+@pytest.mark.parametrize("name", STATES)
+def test_redis_is_asked_again_only_when_what_it_kept_has_expired(polls: Polls, name: str) -> None:
+    """What ended while it was away is still `processing` there, and what was deleted is there."""
+    polls.say(name)
     assert polls.lives() < AWAY_SECONDS
+
+    polls.redis.delete(KEY)
+    polls.statuses.fill(USER, SESSION, STATES[name])
+    assert polls.lives() < AWAY_SECONDS
+
+
+def test_an_end_is_kept_for_longer_than_a_reader_may_be_slow(polls: Polls) -> None:
+    polls.say("success")
+
+    assert polls.lives() > LOOKUP_SECONDS + 4
 
 
 @pytest.mark.parametrize("name", WRITES)

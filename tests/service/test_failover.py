@@ -23,6 +23,8 @@ from vton.adapters.redis.signed_urls import SignedUrlCache
 from vton.adapters.redis.status_cache import RedisStatusCache
 from vton.tryon.model import SessionState, Status
 
+pytestmark = pytest.mark.thorough
+
 
 @contextmanager
 def valkey(folder: Path, *options: str) -> Iterator[Redis]:

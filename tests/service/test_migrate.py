@@ -57,6 +57,7 @@ def test_it_applies_what_is_missing_and_records_it(stack: Stack, server: postgre
     assert sorted(recorded) == [(name,) for name in NAMES]
 
 
+@pytest.mark.thorough
 def test_two_releases_at_once_apply_each_migration_once(server: postgres.Postgres) -> None:
     with ThreadPoolExecutor(4) as threads:
         applied = list(threads.map(lambda _: list(apply_migrations(server.url)), range(4)))

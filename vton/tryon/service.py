@@ -49,6 +49,8 @@ REPLAY_TRIES = 20
 REPLAY_PAUSE_SECONDS = 0.25
 """A second tap waits so often, and so long each time, for the first to be taken."""
 UNDO_SECONDS = 5.0
+LOOKUP_SECONDS = 10.0
+"""How old what the database says of a status may be."""
 PHOTO_NAME_TRIES = 20
 """How many milliseconds a photo's name may move when the user's own photos collide."""
 
@@ -113,10 +115,17 @@ class TryOns:
         return StatusView(state, self._eta(state, cached.typical), cached.result)
 
     def _look_up(self, user_id: str, session_id: str) -> SessionState | None:
-        """Return what the database says of a session, or what has been said since it was asked."""
-        session = self.sessions.find(session_id, user_id)
+        """Return what the database says of a session, or what has been said since it was asked.
+
+        An answer that took too long may be of a time whose end is known to nobody any more.
+        """
+        began = self.clock.monotonic()
+        with within(LOOKUP_SECONDS):
+            session = self.sessions.find(session_id, user_id)
         if session is None:
             return None
+        if self.clock.monotonic() - began > LOOKUP_SECONDS:
+            raise Unavailable("the database was too slow")
         return self.status_cache.fill(user_id, session_id, session.state)
 
     def with_result_url(self, view: StatusView, user_id: str, session_id: str) -> StatusView:

@@ -20,9 +20,10 @@ from vton.tryon.ports.queue import CachedStatus, TypicalDurations
 
 UNFINISHED_SECONDS = 15
 """How long an entry lives; the sweep extends those of sessions that are unfinished."""
-ENDED_SECONDS = 600
-"""How long an end is kept: polls of a session that has ended ask the database seldom, and a
-reader that was slow finds it, however late it says what it has read before."""
+ENDED_SECONDS = 15
+"""How long an end is kept: longer than a reader may be slow (`service.LOOKUP_SECONDS`), who then
+finds it and not what they have read before; and shorter than a Redis that was away is left alone
+(`cache.AWAY_SECONDS`), which could not be told of a delete."""
 FILLED_SECONDS = 5
 """How long what a reader has found unfinished in the database is believed."""
 DELETED_SECONDS = 60
