@@ -1,10 +1,10 @@
 """`make chaos`: break everything at random for a while, then check the accounts.
 
 It starts the whole stack with two workers, lets users try things on and delete them, and
-meanwhile kills and restarts processes, empties Redis, has Supabase and Pixazo misbehave. At
-the end every fault is lifted, the stack may come to rest, and the accounts are checked: every
-session ended, no session was paid for twice, storage and Redis hold what the rows say and
-nothing else. It prints a table and ends with 1 on any discrepancy.
+meanwhile kills and restarts processes, empties Redis or has it fail over, has Supabase and Pixazo
+misbehave. At the end every fault is lifted, the stack may come to rest, and the accounts are
+checked: every session ended, no session was paid for twice, storage and Redis hold what the rows
+say and nothing else. It prints a table and ends with 1 on any discrepancy.
 
 `CHAOS_SECONDS` (300) says how long, `CHAOS_SEED` repeats a run's choices.
 """
@@ -32,6 +32,7 @@ from PIL import Image
 from redis import Redis
 
 from config import Config
+from devstack.redis_pair import RedisPair
 from devstack.stack import Stack, free_ports
 from vton.imaging.convert import photo_to_jpeg
 
@@ -152,6 +153,7 @@ class Chaos:
     """Breaks one thing after another."""
 
     stack: Stack
+    redis: RedisPair
     dice: random.Random
     stopping: threading.Event
     done: Counter[str] = field(default_factory=Counter)
@@ -164,6 +166,8 @@ class Chaos:
             self.end_a_worker,
             self.kill_both_workers,
             self.restart_redis,
+            self.fail_over_redis,
+            self.lose_redis,
             self.empty_redis,
             self.restart_supabase,
             self.spoil_supabase,
@@ -200,7 +204,17 @@ class Chaos:
 
     def restart_redis(self) -> None:
         """kill -9 of Redis, away for a few seconds."""
-        self._restart("valkey", signal.SIGKILL, self.dice.uniform(0, 8))
+        self.redis.restart(self.dice.uniform(0, 8))
+
+    def fail_over_redis(self) -> None:
+        """Another server is the primary; the old one refuses writes on connections that stay."""
+        self.redis.wait_until_in_step()
+        self.redis.fail_over()
+
+    def lose_redis(self) -> None:
+        """kill -9 of the primary, in whose place the replica comes."""
+        self.redis.wait_until_in_step()
+        self.redis.fail_over(lost=True)
 
     def empty_redis(self) -> None:
         """FLUSHALL."""
@@ -253,7 +267,7 @@ class Chaos:
 
     def lift(self) -> None:
         """Let everything run again, and nothing misbehave."""
-        for name in ("valkey", "supabase", "web", *WORKERS):
+        for name in ("supabase", "web", *WORKERS):
             if not self.stack.runs(name):
                 self.stack.start_again(name)
         self._put(self.stack.settings["SUPABASE_URL"] + "/_gateway/settings", fault=None)
@@ -382,16 +396,19 @@ def main() -> int:
     seconds = float(os.environ.get("CHAOS_SECONDS") or 300)
     seed = int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(10**6))
     print(f"Chaos for {seconds:g} s; CHAOS_SEED={seed} repeats its choices.", flush=True)
-    stack = _stack(Path(tempfile.mkdtemp(prefix="vton-chaos-")))
+    data = Path(tempfile.mkdtemp(prefix="vton-chaos-"))
+    redis = RedisPair(data / "redis")
+    stack = _stack(data, redis.url)
     stopping = threading.Event()
     dice = random.Random(seed)  # noqa: S311 - choices, no secrets
     try:
+        redis.start()
         stack.start()
         stack.start_process("worker-2", "worker")
         shoppers = Shoppers(stack, random.Random(seed + 1), stopping)  # noqa: S311
         shopping = threading.Thread(target=shoppers.shop, daemon=True)
         shopping.start()
-        chaos = Chaos(stack, dice, stopping)
+        chaos = Chaos(stack, redis, dice, stopping)
         chaos.rage(seconds)
         stopping.set()
         shopping.join(60)
@@ -401,6 +418,7 @@ def main() -> int:
     finally:
         stopping.set()
         stack.stop(remove=True)
+        redis.stop()
     _report(chaos, shoppers, audit, rested)
     right = right and not shoppers.broken
     print("Everything is accounted for." if right else "THE ACCOUNTS ARE WRONG.")
@@ -432,11 +450,12 @@ def _report(chaos: Chaos, shoppers: Shoppers, audit: Audit, rested: float) -> No
     print()
 
 
-def _stack(data: Path) -> Stack:
+def _stack(data: Path, redis_url: str) -> Stack:
     names = Config.model_fields
     environ = {name: value for name, value in os.environ.items() if name.lower() not in names}
     environ |= {
         "PYTHON_DOTENV_DISABLED": "1",
+        "REDIS_URL": redis_url,
         "PIXAZO_FIRST_POLL": "1",
         "PIXAZO_POLL_INTERVAL": "1",
         "SESSION_DEADLINE": "120",

@@ -117,7 +117,7 @@ class Processes:
             one.end(deadline)
             self._running.remove(one)
 
-    def end(self, name: str, number: signal.Signals, seconds: float) -> int:
+    def end(self, name: str, number: signal.Signals, seconds: float = PATIENCE) -> int:
         """Send a signal to a process and all that it started, and return its exit code.
 
         Raises subprocess.TimeoutExpired if it does not end within `seconds`.
@@ -161,3 +161,10 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def free_port() -> int:
+    """A loopback port that nothing listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        port: int = one.getsockname()[1]
+        return port

@@ -20,7 +20,7 @@ import requests
 from PIL import Image
 
 from config import Config
-from devstack.processes import Processes
+from devstack.processes import Processes, free_port
 from devstack.stack import Stack, free_ports
 from vton.adapters.redis.queue import SessionJobs
 from vton.imaging.convert import photo_to_jpeg
@@ -105,7 +105,7 @@ class Bench:
     @contextmanager
     def server(self, application: str) -> Iterator[int]:
         """Run a WSGI application as the Procfile runs the service; its port."""
-        port = free_ports().web
+        port = free_port()
         environ = {**self.stack.child_environ, "PORT": str(port)}
         environ |= {"WEB_CONCURRENCY": "1", "GUNICORN_CMD_ARGS": f"--bind 127.0.0.1:{port}"}
         processes = Processes(threading.Event(), quiet=True)

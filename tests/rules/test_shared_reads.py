@@ -15,6 +15,7 @@ from redis.exceptions import ConnectionError, RedisError, ResponseError
 from redis.retry import Retry
 
 from vton.adapters.redis.cache import AWAY_SECONDS, Cache
+from vton.adapters.redis.connection import NotThePrimary
 
 PATIENCE = 5.0
 """How long a test waits for what comes at once."""
@@ -24,13 +25,15 @@ class Wire:
     """A Redis, its one pool and its one connection, that answers `MGET` from a dictionary.
 
     The first answer waits for `go_on`. What is in `answers` comes first, one for each question:
-    something to return, or to raise.
+    something to return, or to raise. Each question has a write with it, which only a primary takes.
     """
 
     def __init__(self, *answers: object, hold: bool = False) -> None:
         self.data = {name: f"of {name}".encode() for name in "abcdefgh"}
         self.answers = list(answers)
         self.asked: list[list[str]] = []
+        self.written = 0
+        self.is_primary = True
         self.connections = self.broken_off = 0
         self.retry = Retry(NoBackoff(), 1)
         self.go_on = threading.Event()
@@ -41,11 +44,22 @@ class Wire:
         self.connections += 1
         return self
 
-    def send_command(self, command: str, *keys: str) -> None:
-        assert command == "MGET"
-        self.asked.append(list(keys))
+    def pack_commands(self, commands: Sequence[tuple[str, ...]]) -> Sequence[tuple[str, ...]]:
+        return commands
+
+    def send_packed_command(self, commands: Sequence[tuple[str, ...]]) -> None:
+        (read, *keys), write = commands
+        assert (read, write) == ("MGET", ("UNLINK", "vton:nothing"))
+        self.asked.append(keys)
+        self.written = 0
 
     def read_response(self) -> object:
+        if self.written:
+            self.written = 0
+            if not self.is_primary:
+                raise NotThePrimary
+            return 0
+        self.written = 1
         keys = self.asked[-1]
         assert self.go_on.wait(PATIENCE)
         answer = self.answers.pop(0) if self.answers else [self.data.get(key) for key in keys]
@@ -55,6 +69,7 @@ class Wire:
 
     def disconnect(self) -> None:
         self.broken_off += 1
+        self.is_primary = True
 
     @property
     def redis(self) -> Redis:
@@ -104,6 +119,14 @@ def test_each_of_several_readers_gets_what_is_under_its_own_keys() -> None:
         [b"of e", b"of f"],
         [b"of a", b"of a"],
     ]
+
+
+def test_what_is_no_primary_any_more_is_not_believed() -> None:
+    wire = Wire([b"long ago"])
+    wire.is_primary = False
+
+    assert Cache(wire.redis).read(["a"]) == [b"of a"]
+    assert (wire.broken_off, wire.asked) == (1, [["a"], ["a"]])
 
 
 def test_threads_that_start_together_get_each_their_own() -> None:

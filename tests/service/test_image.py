@@ -13,7 +13,8 @@ import requests
 import yaml
 from actors import until
 
-from devstack.stack import ROOT, Stack, free_ports, procfile
+from devstack.processes import free_port
+from devstack.stack import ROOT, Stack, procfile
 
 STEPS = [
     (word, rest.strip())
@@ -74,7 +75,7 @@ def test_it_installs_serves_and_is_found_healthy(stack: Stack, image: Path) -> N
     """What is pinned for a deployment is enough: nothing of the tests or the stack is there."""
     binaries = image.parent / "venv" / "bin"
     venv.create(image.parent / "venv", with_pip=True, symlinks=True)
-    port = free_ports().web
+    port = free_port()
     environ = {
         **{k: v for k, v in stack.child_environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")},
         "PATH": f"{binaries}:{os.defpath}", "PORT": str(port),

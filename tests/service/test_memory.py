@@ -17,8 +17,8 @@ import requests
 from actors import User, encoded, until
 from PIL import Image
 
-from devstack.processes import Processes
-from devstack.stack import Stack, free_ports
+from devstack.processes import Processes, free_port
+from devstack.stack import Stack
 from vton.errors import Unavailable
 from vton.imaging.photos import PictureConverter
 from vton.imaging.sandbox import Sandbox
@@ -93,7 +93,7 @@ def test_eight_phones_at_once_kill_nobody(
     heic = io.BytesIO()
     pillow_heif.from_pillow(image).save(heic, quality=60)
     photos = [heic.getvalue(), encoded(image, "WEBP", quality=80)]
-    port = free_ports().web
+    port = free_port()
     environ = {**stack.child_environ, "WEB_CONCURRENCY": "2", "PORT": str(port)}
     environ["GUNICORN_CMD_ARGS"] = f"--bind 127.0.0.1:{port}"
     processes = Processes(threading.Event(), quiet=True)

@@ -16,7 +16,8 @@ import pytest
 import requests
 from actors import ROOT, User, jpeg, until
 
-from devstack.stack import Stack, free_ports
+from devstack.processes import free_port
+from devstack.stack import Stack
 
 MEGABYTE = 1_000_000
 AS_IT_COMES = """
@@ -44,7 +45,7 @@ def proxy(
     request: pytest.FixtureRequest, nginx: str, stack: Stack, tmp_path: Path
 ) -> Iterator[str]:
     """nginx in front of the service; its URL."""
-    port = free_ports().web
+    port = free_port()
     if request.param == "as it comes":
         server = f"listen 127.0.0.1:{port};" + AS_IT_COMES.replace("{web}", str(stack.ports.web))
         sites = f"server {{ {server} }}"

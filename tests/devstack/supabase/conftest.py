@@ -25,13 +25,13 @@ from servers import (
     Servers,
     User,
     answers,
-    free_port,
     required_or_skip,
     wait_until,
 )
 from supabase import Client
 
 from devstack import postgres
+from devstack.processes import free_port
 from devstack.supabase.keys import load_keys
 
 

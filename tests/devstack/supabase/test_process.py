@@ -11,8 +11,9 @@ from pathlib import Path
 import httpx
 import jwt
 import pytest
-from servers import Servers, answers, free_port, wait_until
+from servers import Servers, answers, wait_until
 
+from devstack.processes import free_port
 from devstack.supabase.keys import load_keys
 
 

@@ -19,6 +19,10 @@ By then a status that it kept, and that could not be brought up to date meanwhil
 else a success would be processing again.
 """
 
+_WRITE_OF_NOTHING = ("UNLINK", "vton:nothing")
+"""Sent with every read, since only a primary takes a write: one that is not any more would go on
+answering with what was so before."""
+
 T = TypeVar("T")
 
 
@@ -140,8 +144,12 @@ class _SharedReads:
             connection.disconnect()  # type: ignore[no-untyped-call]
 
         def ask() -> list[bytes | None]:
-            connection.send_command("MGET", *keys)  # type: ignore[no-untyped-call]
-            return cast(list[bytes | None], connection.read_response())
+            commands = [("MGET", *keys), _WRITE_OF_NOTHING]
+            packed = connection.pack_commands(commands)  # type: ignore[no-untyped-call]
+            connection.send_packed_command(packed)  # type: ignore[no-untyped-call]
+            values = connection.read_response()
+            connection.read_response()
+            return cast(list[bytes | None], values)
 
         try:
             values = connection.retry.call_with_retry(ask, break_off)
