@@ -24,9 +24,11 @@ from vton.tryon.ports.database import (
     UnknownGarment,
     UnknownUser,
 )
+from vton.tryon.ports.photos import ResultKind
 from vton.tryon.ports.provider import Inputs, Progress
 from vton.tryon.ports.queue import CachedStatus, TypicalDurations
 from vton.tryon.ports.storage import NameTaken, PictureMissing, SignedUrl
+from vton.tryon.result_check import ResultCheck
 from vton.tryon.retries import Retries
 from vton.tryon.runner import SessionRunner
 from vton.tryon.service import TryOns
@@ -87,6 +89,7 @@ class Submit:
     charged: bool | None = None
     refused: bool = False
     abandoned_at: datetime | None = None
+    result_kind: ResultKind | None = None
 
     @property
     def may_be_paid(self) -> bool:
@@ -288,6 +291,11 @@ class FakeDatabase:
             del self.tasks[session_id], self.claims[session_id]
         return self.status(session_id) is Status.PROCESSING
 
+    def record_result_kind(self, session_id: str, task_id: str, kind: ResultKind) -> None:
+        for submit in self.ledger.values():
+            if (submit.session_id, submit.task_id) == (session_id, task_id):
+                submit.result_kind = kind
+
     def mark_stale_uncertain(self, before: datetime) -> None:
         for submit in self.ledger.values():
             if submit.outcome == "open" and submit.at < before:
@@ -350,10 +358,16 @@ class FakePictures:
 
 
 class FakePhotos:
-    """`PhotoNormaliser`: anything is a photo."""
+    """`PhotoNormaliser` and `ResultComparer`: anything is a photo, and a result is what is said."""
 
     def __init__(self) -> None:
         self.owners: list[str] = []
+        self.result_kind: ResultKind | None = "new"
+        self.compared: list[tuple[bytes, bytes]] = []
+
+    def kind_of_result(self, result: bytes, photo: bytes) -> ResultKind | None:
+        self.compared.append((result, photo))
+        return self.result_kind
 
     def normalise_photo(self, data: bytes, owner: str) -> bytes:
         self.owners.append(owner)
@@ -587,10 +601,14 @@ class World:
             provider=self.vendor, retries=self.retries, clock=self.clock, shutdown=self.clock,
             paid_cap=paid_cap, first_poll=5.0, poll_interval=3.0,
         )  # fmt: skip
+        self.result_check = ResultCheck(
+            pictures=self.pictures, ledger=self.sessions, comparer=self.photos, clock=self.clock
+        )
         self.runner = SessionRunner(
             sessions=self.sessions, ledger=self.sessions, pictures=self.pictures,
             status_cache=self.polls, providers={self.provider.name: self.vendor},
-            submitter=self.submitter, retries=self.retries, clock=self.clock, poll_interval=3.0,
+            submitter=self.submitter, result_check=self.result_check, retries=self.retries,
+            clock=self.clock, poll_interval=3.0,
         )  # fmt: skip
         self.sweep = Sweep(
             sessions=self.sessions, ledger=self.sessions, erasures=self.sessions,

@@ -267,7 +267,7 @@ PORTS = {
         "Erasures": fakes.FakeDatabase,
     },
     "storage": {"Pictures": fakes.FakePictures},
-    "photos": {"PhotoNormaliser": fakes.FakePhotos},
+    "photos": {"PhotoNormaliser": fakes.FakePhotos, "ResultComparer": fakes.FakePhotos},
     "queue": {
         "Jobs": fakes.FakeJobs,
         "StatusCache": fakes.FakeStatusCache,

@@ -35,6 +35,7 @@ from vton.imaging.slots import DecoderSlots, count_slots, memory_there_is, share
 from vton.tryon.ports.clock import Clock
 from vton.tryon.ports.database import Limits
 from vton.tryon.ports.provider import Provider
+from vton.tryon.result_check import ResultCheck
 from vton.tryon.retries import Retries
 from vton.tryon.runner import SessionRunner
 from vton.tryon.service import TryOns
@@ -186,6 +187,12 @@ def _runner(config: Config, adapters: Adapters) -> SessionRunner:
         first_poll=config.pixazo_first_poll,
         poll_interval=config.pixazo_poll_interval,
     )
+    result_check = ResultCheck(
+        pictures=adapters.pictures,
+        ledger=adapters.ledger,
+        comparer=adapters.converter,
+        clock=adapters.clock,
+    )
     return SessionRunner(
         sessions=adapters.sessions,
         ledger=adapters.ledger,
@@ -193,6 +200,7 @@ def _runner(config: Config, adapters: Adapters) -> SessionRunner:
         status_cache=adapters.status_cache,
         providers={provider.name: provider},
         submitter=submitter,
+        result_check=result_check,
         retries=retries,
         clock=adapters.clock,
         poll_interval=config.pixazo_poll_interval,

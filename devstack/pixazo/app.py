@@ -211,8 +211,10 @@ def _polled(task_id: object, shape: Any, unknown: dict[str, Any]) -> Response:
     return faults.spoil_status(rule, honest) if rule else honest
 
 
-def _compose(person: bytes, garment: bytes, result_format: str) -> bytes:
+def _compose(person: bytes, garment: bytes, result_format: str, fate: str) -> bytes:
     _simulator().ledger.count("composed")
+    if fate != "completed":
+        return compose.without_garment(person, result_format, blank=fate == "blank")
     return compose.try_on(person, garment, result_format)
 
 

@@ -25,6 +25,12 @@ def try_on(person: bytes, garment: bytes, result_format: str) -> bytes:
     return _encode(_stamp(dressed), result_format)
 
 
+def without_garment(person: bytes, result_format: str, *, blank: bool) -> bytes:
+    """The person as they came, or nothing at all of the same size."""
+    photo = _open(person).convert("RGB")
+    return _encode(Image.new("RGB", photo.size, "white") if blank else photo, result_format)
+
+
 def _open(content: bytes) -> Image.Image:
     """Upright and no larger than a result."""
     opened = Image.open(io.BytesIO(content))

@@ -12,7 +12,7 @@ GARMENT_FIELDS = ("cloth_image", "image_tail", "either")
 RESULT_FORMATS = ("png", "jpeg")
 
 # Kinds that decide how an accepted task ends; they go with `at: submit`.
-FATES = ("failed", "error", "never", "word", "no_result")
+FATES = ("failed", "error", "never", "word", "no_result", "unchanged", "blank")
 KINDS = {
     "submit": ("http", "cut", "slow", "drip", *FATES),
     "status": ("http", "cut", "slow", "drip", "word"),

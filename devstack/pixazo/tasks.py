@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 ENDINGS = {"failed": "FAILED", "error": "ERROR", "never": "PROCESSING"}
+PICTURED = ("completed", "unchanged", "blank")
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Task:
     @property
     def done(self) -> bool:
         """Whether its picture can be fetched."""
-        return self.fate == "completed" and self.status() == "COMPLETED"
+        return self.fate in PICTURED and self.status() == "COMPLETED"
 
     @property
     def ends_at(self) -> datetime:
@@ -143,9 +144,9 @@ class Pictures:
                 self._inputs.popitem(last=False)
         return digest
 
-    def result(self, task: Task, compose: Callable[[bytes, bytes, str], bytes]) -> bytes | None:
+    def result(self, task: Task, compose: Callable[..., bytes]) -> bytes | None:
         """The task's picture, from the cache or composed now; None when an input has gone."""
-        key = (task.person, task.garment, task.result_format)
+        key = (task.person, task.garment, task.result_format, task.fate)
         with self._lock:
             found = self._cached(key)
         if found is not None:
@@ -156,7 +157,7 @@ class Pictures:
                 pair = self._inputs.get(task.person), self._inputs.get(task.garment)
             if found is not None or pair[0] is None or pair[1] is None:
                 return found
-            made = compose(pair[0], pair[1], task.result_format)
+            made = compose(*pair, task.result_format, task.fate)
             with self._lock:
                 self._results[key] = made
                 if len(self._results) > self._limits[1]:

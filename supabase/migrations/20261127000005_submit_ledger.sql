@@ -17,6 +17,8 @@ create table if not exists public.submits (
   refused boolean default false,
   -- When its session was deleted unfinished: the provider may be working on it still.
   abandoned_at timestamptz,
+  -- What the result was found to be; null: nobody looked.
+  result_kind text check (result_kind in ('new', 'photo', 'blank')),
   constraint submits_task_if_accepted check ((outcome = 'accepted') = (task_id is not null)),
   constraint submits_provider_has_task check ((provider is null) = (task_id is null))
 );

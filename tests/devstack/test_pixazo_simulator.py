@@ -344,6 +344,17 @@ class TestFaults:
 
         assert (body["status"], body["output"]["media_url"]) == ("COMPLETED", [])
 
+    @pytest.mark.parametrize("kind", ["unchanged", "blank"])
+    def test_success_without_a_garment(self, pixazo: Client, kind: str) -> None:
+        pixazo.faults({"at": "submit", "kind": kind})
+        body = pixazo.status(pixazo.submit().json()["request_id"])
+
+        shown = Image.open(
+            io.BytesIO(requests.get(body["output"]["media_url"][0], timeout=10).content)
+        )
+        assert (len(shown.getcolors(1 << 24) or []) == 1) == (kind == "blank")
+        assert pixazo.get("stats")["charged"] == 1
+
     def test_one_poll_with_an_unknown_word(self, pixazo: Client) -> None:
         pixazo.faults({"at": "status", "kind": "word", "word": "HUH"})
         request_id = pixazo.submit().json()["request_id"]

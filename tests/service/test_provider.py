@@ -6,7 +6,7 @@ from typing import Any
 import psycopg
 import pytest
 import requests
-from actors import Simulator, User
+from actors import Simulator, User, until
 from PIL import Image
 
 from devstack.stack import Stack
@@ -239,6 +239,34 @@ def test_each_fault_has_its_outcome_and_is_paid_at_most_once(
     seen = status["error"]["code"] if status["status"] == "failed" else status["status"]
     assert seen == outcome
     assert accepted(simulator) == paid
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"), [("unchanged", "photo"), ("blank", "blank")], ids=["photo", "blank"]
+)
+def test_a_result_that_shows_nothing_new_is_an_alarm(
+    fault: str,
+    kind: str,
+    stack: Stack,
+    user: User,
+    garment_id: str,
+    simulator: Simulator,
+    database: psycopg.Connection[Any],
+) -> None:
+    simulator.change(faults=[{"at": "submit", "kind": fault, "times": None}])
+
+    def alarmed() -> bool:
+        """One is looked at every other second: a new try-on may be the one."""
+        session_id = user.start(garment_id)
+        assert user.wait(session_id)["status"] == "success"
+        row = database.execute(
+            "select result_kind from submits where session_id = %s", [session_id]
+        ).fetchone()
+        said = any(f"ALARM session={session_id}" in line for line in stack.output("worker"))
+        assert row in ((None,), (kind,))
+        return row == (kind,) and said
+
+    until(alarmed)
 
 
 def test_the_providers_own_words_reach_nobody(

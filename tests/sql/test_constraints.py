@@ -205,3 +205,12 @@ def test_what_is_not_said_is_filled_in(db: Database) -> None:
     for table in ("garments", "try_on_history", "idempotency_keys", "erasures"):
         assert one(db, f"select bool_and(created_at = now()) from {table}"), table
     assert one(db, "select bool_and(status = 'queued') from try_on_history")
+
+
+def test_a_result_is_one_of_three_kinds(db: Database) -> None:
+    fill(db)
+
+    for kind in ("new", "photo", "blank", None):
+        db.execute("update submits set result_kind = %s", [kind])
+    with pytest.raises(errors.CheckViolation), db.transaction():
+        db.execute("update submits set result_kind = 'other'")

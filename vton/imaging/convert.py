@@ -195,7 +195,7 @@ def _shrunk(image: Image.Image) -> Image.Image:
     plain = Image.new("RGB", (-(-width // factor), -(-height // factor)))
     rows = BAND_ROWS * factor
     for top in range(0, height, rows):
-        band = _on_white(image.crop((0, top, width, min(height, top + rows))))
+        band = on_white(image.crop((0, top, width, min(height, top + rows))))
         plain.paste(band.reduce(factor), (0, top // factor))
     plain.info = image.info
     plain.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
@@ -208,7 +208,8 @@ def _transparent(image: Image.Image) -> bool:
     return image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
 
 
-def _on_white(image: Image.Image) -> Image.Image:
+def on_white(image: Image.Image) -> Image.Image:
+    """Return `image` as RGB, on white where it is transparent."""
     if not _transparent(image):
         return image.convert("RGB")
     rgba = image.convert("RGBA")

@@ -5,9 +5,11 @@ phones send it, and a result of ordinary size. Everything else goes to the sandb
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 from vton.errors import Problem
 from vton.imaging.convert import MAX_BYTES, image_format, photo_to_jpeg, result_to_png
+from vton.imaging.likeness import kind_of_result
 from vton.imaging.sandbox import Sandbox
 from vton.imaging.triage import is_ordinary_jpeg, is_ordinary_result
 
@@ -49,3 +51,18 @@ class PictureConverter:
             with self.sandbox.slot():
                 return result_to_png(data)
         return self.sandbox.convert("result", data)
+
+    def kind_of_result(
+        self, result: bytes, photo: bytes
+    ) -> Literal["new", "photo", "blank"] | None:
+        """Return whether a stored result is new, the stored photo itself, or blank.
+
+        None of a result that is not plainly soon decoded, and where it cannot be told.
+        """
+        if not is_ordinary_result(result):
+            return None
+        try:
+            with self.sandbox.slot():
+                return kind_of_result(result, photo)
+        except Exception:  # decoders raise whatever damaged bytes lead them into
+            return None

@@ -25,6 +25,7 @@ from vton.tryon.ports.provider import (
 )
 from vton.tryon.ports.queue import StatusCache, TypicalDurations
 from vton.tryon.ports.storage import PictureRefused, Pictures
+from vton.tryon.result_check import ResultCheck
 from vton.tryon.retries import CANCEL_CHECK_SECONDS, Cancelled, Interrupted, Retries, backoffs
 from vton.tryon.submitter import Report, Submitter
 
@@ -52,6 +53,7 @@ class SessionRunner:
     status_cache: StatusCache
     providers: Mapping[str, Provider]
     submitter: Submitter
+    result_check: ResultCheck
     retries: Retries
     clock: Clock
     poll_interval: float
@@ -98,7 +100,7 @@ class SessionRunner:
         for pause in backoffs():
             url, task = self._await_result(session, task, report)
             try:
-                return self._deliver(session, self._provider_of(task), url, report)
+                return self._deliver(session, task, url, report)
             except ResultLapsed as lapsed:
                 logger.warning(
                     "session=%s %s; for a fresh address in %g s", session.id, lapsed, pause
@@ -181,12 +183,13 @@ class SessionRunner:
         finally:
             self._picture_slots.release()
 
-    def _deliver(self, session: Session, provider: Provider, url: str, report: Report) -> None:
+    def _deliver(self, session: Session, task: ProviderTask, url: str, report: Report) -> None:
         """Download the picture, again and again if need be, and store it.
 
         It is paid for, so only the deadline ends this. Raises ResultLapsed where there is nothing
         at its address any more.
         """
+        provider = self._provider_of(task)
         for backoff in backoffs():
             with self._picture_slot(session):
                 report("fetching", None)
@@ -197,12 +200,12 @@ class SessionRunner:
                     logger.warning("session=%s %s; again in %g s", session.id, fault, pause)
                 else:
                     report("storing", None)
-                    return self._finish(session, picture)
+                    return self._finish(session, task, picture)
             self.retries.sleep_unless_cancelled(session, pause)
         raise AssertionError("unreachable")
 
-    def _finish(self, session: Session, picture: bytes) -> None:
-        """Store the picture, then say so.
+    def _finish(self, session: Session, task: ProviderTask, picture: bytes) -> None:
+        """Store the picture, then say so, and only then look at it.
 
         If that finds no unfinished session, another run may have been faster, and the picture
         is its own, too. It goes only if the session failed or its row is gone.
@@ -217,6 +220,7 @@ class SessionRunner:
         if until_available(lambda: self.sessions.succeed(session.id, path)):
             self._publish(session, SessionState(Status.SUCCESS))
             logger.info("session=%s success", session.id)
+            self.result_check.check(session, task, picture)
             return
         status = until_available(lambda: self.sessions.status(session.id))
         if status is Status.SUCCESS:  # or it was this run's own write, whose answer was lost

@@ -8,6 +8,7 @@ from vton.adapters.supabase.rows import call, one_row, rows
 from vton.errors import Unavailable
 from vton.tryon.model import ProviderTask
 from vton.tryon.ports.database import Claim, ClaimResult, Outcome
+from vton.tryon.ports.photos import ResultKind
 
 
 class SubmitRows:
@@ -39,6 +40,10 @@ class SubmitRows:
         if not isinstance(answer, bool):
             raise Unavailable
         return answer
+
+    def record_result_kind(self, session_id: str, task_id: str, kind: ResultKind) -> None:
+        query = self._client.table("submits").update({"result_kind": kind})
+        rows(query.eq("session_id", session_id).eq("task_id", task_id))
 
     def mark_stale_uncertain(self, before: datetime) -> None:
         query = self._client.table("submits").update({"outcome": Outcome.UNCERTAIN})

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from vton.tryon.model import ProviderTask, Session, Status
+from vton.tryon.ports.photos import ResultKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +191,10 @@ class SubmitLedger(Protocol):
 
     def allow_one_resubmit(self, session_id: str, task_id: str) -> bool:
         """Record that a task was not charged. Return whether its session may submit once more."""
+        ...
+
+    def record_result_kind(self, session_id: str, task_id: str, kind: ResultKind) -> None:
+        """Record what the result of an accepted submit was found to be."""
         ...
 
     def mark_stale_uncertain(self, before: datetime) -> None:

@@ -1,6 +1,9 @@
-"""The photo, made safe."""
+"""The photo, made safe, and what came of it."""
 
-from typing import Protocol
+from typing import Literal, Protocol
+
+ResultKind = Literal["new", "photo", "blank"]
+"""What a result is: a picture, the photo as it was, or nothing."""
 
 
 class PhotoNormaliser(Protocol):
@@ -12,4 +15,12 @@ class PhotoNormaliser(Protocol):
         `data` is the file as it was uploaded, `owner` the id of the user who sent it. Raises
         Problem when it is no photo we take, and Unavailable when too many wait to be decoded.
         """
+        ...
+
+
+class ResultComparer(Protocol):
+    """Looks at what a provider has made."""
+
+    def kind_of_result(self, result: bytes, photo: bytes) -> ResultKind | None:
+        """Return what a stored result is, beside the stored photo. None where that is not known."""
         ...
