@@ -11,8 +11,9 @@ SIDE = 64
 """Pictures are compared so small, in pixels, that compression and scaling leave no trace."""
 ALIKE_AT_MOST = 24
 ALIKE_ON_AVERAGE = 2.0
-"""Of 255. A photo that is encoded again, at quality 50 and three quarters of its size, differs by 19
-at one place at most, and by 1.4 on average; one whose torso is darker by a seventh by 29 and by 4."""
+"""Of 255. A photo that is encoded again, at quality 50 and three quarters of its size, differs by
+19 at one place at most, and by 1.4 on average; one whose torso is darker by a seventh, by 29 and 4.
+"""
 BLANK_RANGE = 8
 """From the darkest to the brightest value of a colour in a blank picture, at most."""
 
