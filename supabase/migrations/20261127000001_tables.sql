@@ -77,7 +77,8 @@ exception when others then -- no UTF-8 behind its percent signs
 end $$;
 
 update public.garments set image_url = public.object_path(image_url, 'vton-assets')
-where image_url like 'http%/storage/v1/%/vton-assets/%';
+where image_url like 'http%/storage/v1/%/vton-assets/%'
+  and public.object_path(image_url, 'vton-assets') like 'garments/%';
 update public.try_on_history
 set original_user_image_url = public.object_path(original_user_image_url, 'vton-assets'),
     result_image_url = public.object_path(result_image_url, 'vton-assets')
@@ -91,7 +92,11 @@ declare
 begin
   foreach wanted slice 1 in array array[
     ['garments', 'garments_name_check', 'name <> '''''],
-    ['garments', 'garments_image_url_check', 'image_url <> '''''],
+    -- A picture of the shop's own, or one elsewhere; never a user's, which the public API would sign.
+    ['garments', 'garments_image_url_check',
+      'length(image_url) <= 2000 and ('
+      'image_url ~ ''^garments/[^[:cntrl:]]+$'' and image_url !~ ''(^|/)\.\.?(/|$)'' or '
+      'image_url ~ ''^https://[^[:space:][:cntrl:]@/?#\\]+([/?#][^[:space:][:cntrl:]]*)?$'')'],
     ['try_on_history', 'try_on_history_has_owner_and_photo',
       'user_id is not null and original_user_image_url is not null'],
     ['try_on_history', 'try_on_history_status_check',
@@ -148,6 +153,37 @@ begin
     execute format('drop policy %I on public.%I', found.policyname, found.tablename);
   end loop;
 end $$;
+-- Anybody may ask PostgREST for what the planner estimates (Prefer: count=planned), which goes by what
+-- it knows of all rows. Without statistics it says the same of every user, id and time; what share
+-- of all sessions has which status is nobody's secret.
+do $$
+declare
+  statistic record;
+begin
+  for statistic in
+    select attname from pg_attribute
+    where attrelid = 'public.try_on_history'::regclass and attnum > 0 and not attisdropped
+      and attname <> 'status'
+  loop
+    execute format('alter table public.try_on_history alter column %I set statistics 0',
+                   statistic.attname);
+  end loop;
+  -- Those that are there stay, unless the column's type is set: to what it is, nothing is rewritten.
+  for statistic in
+    select s.attname, format_type(a.atttypid, a.atttypmod) as kind
+    from pg_stats s join pg_attribute a
+      on a.attrelid = 'public.try_on_history'::regclass and a.attname = s.attname
+    where s.schemaname = 'public' and s.tablename = 'try_on_history' and s.attname <> 'status'
+  loop
+    begin
+      execute format('alter table public.try_on_history alter column %I type %s',
+                     statistic.attname, statistic.kind);
+    exception when others then -- in a view, say, or a policy of somebody's own
+      raise warning 'what the planner knows of try_on_history.% stays', statistic.attname;
+    end;
+  end loop;
+end $$;
+
 create policy "garments are readable by everyone" on public.garments
   for select to anon, authenticated using (true);
 create policy "users read their own sessions" on public.try_on_history

@@ -53,5 +53,6 @@ create or replace trigger try_on_history_failed_result after update of status on
 alter table public.erasures enable row level security;
 revoke all on public.erasures from anon, authenticated;
 grant all on public.erasures to service_role;
+revoke all on sequence public.erasures_id_seq from anon, authenticated;
 revoke execute on function public.record_erasures(), public.record_failed_result()
   from public, anon, authenticated;

@@ -266,3 +266,20 @@ def test_what_is_removed_is_forgotten(world: World, urls: SignedUrlCache) -> Non
     assert storage.removed == [["a"]]
     pictures.remove(["b"])
     assert storage.removed == [["a"], ["b"]]
+
+
+def test_what_is_signed_while_its_object_is_removed_is_forgotten(world: World) -> None:
+    """Else a history that was asked for meanwhile would leave its URLs behind."""
+    urls = world.urls()
+
+    def remove(_paths: list[str]) -> None:
+        urls.remember({PATH: URL})
+
+    client = SimpleNamespace(
+        storage=SimpleNamespace(from_=lambda _name: SimpleNamespace(remove=remove))
+    )
+    bucket = Bucket(cast(Client, client), "bucket", urls, "https://a.supabase.co")
+
+    bucket.remove([PATH])
+
+    assert urls.find([PATH]) == {}

@@ -215,3 +215,33 @@ def test_every_table_of_ours_has_row_level_security(database: psycopg.Connection
     ).fetchall()
 
     assert dict(found) == {table: True for table in TABLES if "." not in table}
+
+
+def test_what_the_provider_said_is_in_nothing_that_a_user_reads(
+    stack: Stack, user: User, garment_id: str, database: psycopg.Connection[Any]
+) -> None:
+    session_id = user.start(garment_id)
+    user.wait(session_id)
+    row = database.execute(
+        "select attempt, task_id, status_url from provider_tasks where session_id = %s",
+        [session_id],
+    ).fetchone()
+    assert row is not None
+    assert all(row)
+    keys = {"apikey": stack.settings["SUPABASE_PUBLISHABLE_KEY"]}
+    asked = {**keys, "Authorization": f"Bearer {user.token}"}
+
+    def read(path: str) -> requests.Response:
+        return requests.get(
+            f"{stack.settings['SUPABASE_URL']}/rest/v1/{path}", headers=asked, timeout=10
+        )
+
+    tables = database.execute(
+        "select table_name from information_schema.tables where table_schema = 'public'"
+    ).fetchall()
+    shown = {name: read(f"{name}?select=*").text for (name,) in tables}
+    assert session_id in shown["try_on_history"]
+    said = "".join(shown.values()) + user.call("GET", "/api/try-on/history").text
+    assert [word for word in row if str(word) in said] == []
+    published = database.execute("select tablename from pg_publication_tables").fetchall()
+    assert ("provider_tasks",) not in published  # Realtime pushes what is in one

@@ -26,7 +26,8 @@ TABLES = (
 PRIVILEGES = {"select", "insert", "update", "delete", "truncate", "references", "trigger"}
 FUNCTIONS = {
     "paid_today", "claim_submit", "record_outcome", "allow_one_resubmit", "tried_today",
-    "refused_today", "under_way", "create_session", "undo_session", "object_path", "schema_version",
+    "refused_today", "under_way", "admission", "create_session", "undo_session", "object_path",
+    "schema_version",
 }  # fmt: skip
 TRIGGER_FUNCTIONS = {"record_erasures", "record_failed_result"}
 SHOP = {"anon": {"select"}, "authenticated": {"select"}}

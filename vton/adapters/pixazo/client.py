@@ -44,7 +44,7 @@ SLOW_SECONDS = 5.0
 class PixazoSettings:
     """Where the API is and what it is sent; see `.env.example`."""
 
-    api_key: str
+    api_key: str = field(repr=False)
     base_url: str
     submit_path: str
     status_path: str

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vton.adapters.http.client import Answer
+from vton.log import cleaned
 from vton.tryon.ports.provider import (
     PaymentRequired,
     PermanentError,
@@ -118,7 +119,7 @@ def error_text(answer: Answer) -> str:
     if isinstance(error, dict):
         error = error.get("message")
     text = error or body.get("message") or body.get("detail") or answer.reason
-    return f"{answer.status} {_without_urls(text)!r}"
+    return f"{answer.status} {cleaned(text)!r}"
 
 
 def _refusal(answer: Answer, body: Mapping[str, Any]) -> ProviderError:
@@ -143,7 +144,7 @@ def _refusal(answer: Answer, body: Mapping[str, Any]) -> ProviderError:
 def _kling_refusal(body: Mapping[str, Any]) -> ProviderError:
     """What Kling's service code in an answer with status 200 means."""
     code = _kling_code(body)
-    text = f"code {code} {_without_urls(body.get('message'))!r}"
+    text = f"code {code} {cleaned(body.get('message'))!r}"
     if code in _BILLING_CODES:
         return PaymentRequired(text)
     if code in _BUSY_CODES:
@@ -206,14 +207,14 @@ def _progress(body: Mapping[str, Any]) -> Progress:
     word, url = _status_word(body), _result_url(body)
     if word in _FAILED:
         reason = body.get("error") or _inner(body).get("task_status_msg") or body.get("message")
-        logger.warning("the provider's task failed: %s %r", word, _without_urls(reason))
+        logger.warning("the provider's task failed: %s %r", word, cleaned(reason))
         if _is_about_the_picture(body, str(reason)) or "policy" in str(reason).lower():
             return Progress(failure="photo_rejected")
         return Progress(failure="provider_failed", charged=word != "error")
     if word in _DONE and url is None:
         return Progress(failure="result_unusable")
     if word not in _RUNNING and word not in _DONE:
-        logger.warning("the provider's status %r is not known", _without_urls(word)[:40])
+        logger.warning("the provider's status %r is not known", cleaned(word)[:40])
     return Progress(result_url=url) if word not in _RUNNING else Progress()
 
 
@@ -266,8 +267,3 @@ def _kling_code(body: Mapping[str, Any]) -> int:
     """Kling's service code; 0 where there is none or all is well."""
     code = str(body.get("code"))
     return int(code) if re.fullmatch(r"-?[0-9]{1,9}", code) else 0
-
-
-def _without_urls(text: object) -> str:
-    """The vendor's words for the log, short, and without our own signed URLs it may quote."""
-    return re.sub(r"https?:\\?/\\?/\S+", "<URL>", str(text)[:2000])[:200]

@@ -10,6 +10,7 @@ from supabase import Client, ClientOptions, create_client
 
 from vton.deadline import seconds_left
 from vton.errors import Problem, Unavailable
+from vton.log import cleaned
 
 logger = logging.getLogger(__name__)
 
@@ -127,13 +128,15 @@ def meaning(error: Exception) -> Exception:
         logger.warning("Supabase takes the service key's token for lapsed")
         return Unavailable("Supabase takes the service key's token for lapsed")
     if (error.message or "") == "Invalid API key" or code in _REFUSED_KEYS:
-        logger.error("ALARM Supabase refuses SUPABASE_SERVICE_ROLE_KEY: %s", error.message)
+        logger.error("ALARM Supabase refuses SUPABASE_SERVICE_ROLE_KEY: %s", cleaned(error.message))
         return Unavailable("Supabase refuses SUPABASE_SERVICE_ROLE_KEY")
     if code in _UNKNOWN_TO_IT:
-        logger.error("the database lacks what this release needs: %s %s", code, error.message)
+        logger.error(
+            "the database lacks what this release needs: %s %s", code, cleaned(error.message)
+        )
         return Unavailable(NOT_MIGRATED)
-    logger.warning("the database is away: code=%s", code)
-    return Unavailable(f"the database is away ({code[:40]})")
+    logger.warning("the database is away: code=%s", cleaned(code, 40))
+    return Unavailable(f"the database is away ({cleaned(code, 40)})")
 
 
 class _InARow:

@@ -14,6 +14,7 @@ from vton.adapters.redis.signed_urls import SIGNED_SECONDS, SignedUrlCache
 from vton.adapters.supabase.client import unavailable_when_away
 from vton.adapters.supabase.rows import batches
 from vton.errors import Unavailable
+from vton.log import cleaned
 from vton.tryon.ports.storage import NameTaken, PictureMissing, PictureRefused, SignedUrl
 
 logger = logging.getLogger(__name__)
@@ -41,11 +42,18 @@ class Bucket:
             self.client.storage.get_bucket(self.name)
 
     def put(self, path: str, data: bytes, content_type: str, *, replace: bool) -> None:
-        options = {"content-type": content_type, "upsert": "true" if replace else "false"}
+        options = {
+            "content-type": content_type,
+            "upsert": "true" if replace else "false",
+            # The storage puts "max-age=" before it.
+            "cache-control": "3600" if path.startswith("garments/") else "3600, private",
+        }
         with _answered(path, putting=True):
             self._bucket().upload(path, data, options)
 
     def get(self, path: str) -> bytes:
+        if not path:
+            raise PictureMissing(path)
         with _answered(path):
             data = cast(bytes, self._bucket().download(path))
         if _is_page(data):
@@ -59,10 +67,11 @@ class Bucket:
         for some in batches(paths, PATHS_IN_A_CALL):
             with _answered():
                 self._bucket().remove(some)
+        self.signed_urls.forget(paths)  # who signed them meanwhile has kept them
 
     def sign(self, paths: Collection[str]) -> Mapping[str, SignedUrl]:
         elsewhere = {path for path in paths if path.startswith("https://")}
-        wanted = sorted(set(paths) - elsewhere)
+        wanted = sorted(set(paths) - elsewhere - {""})
         signed = self.signed_urls.find(wanted)
         missing = [path for path in wanted if path not in signed]
         if missing:
@@ -118,16 +127,18 @@ def meaning(error: StorageApiError, path: str, *, putting: bool) -> Exception:
         logger.warning("Supabase storage is away: status=%s", status)
         return Unavailable(f"the storage is away ({status})")
     if status in ("401", "403") or any(word in text for word in ("jwt", "jws", "signature")):
-        logger.error("ALARM Supabase storage refuses SUPABASE_SERVICE_ROLE_KEY: %s", error.code)
+        logger.error(
+            "ALARM Supabase storage refuses SUPABASE_SERVICE_ROLE_KEY: %s", cleaned(error.code)
+        )
         return Unavailable("the storage refuses SUPABASE_SERVICE_ROLE_KEY")
     if putting and status == "409":
         return NameTaken(path)
     if putting and (status in ("413", "415") or "invalidkey" in text or "mime" in text):
-        logger.error("the storage refuses %s: %s", path.split("/")[0], error.code)
-        return PictureRefused(f"{status} {error.code}")
+        logger.error("the storage refuses %s: %s", path.split("/")[0], cleaned(error.code))
+        return PictureRefused(cleaned(f"{status} {error.code}"))
     if path and status == "404":
         return PictureMissing(path)
-    logger.warning("Supabase storage is away: status=%s code=%s", status, error.code)
+    logger.warning("Supabase storage is away: status=%s code=%s", status, cleaned(error.code))
     return Unavailable(f"the storage is away ({status})")
 
 

@@ -4,15 +4,14 @@ The service key bypasses Row Level Security, so every query made for a user filt
 user itself, and every write of a run is conditional on the session being unfinished.
 """
 
-import re
 from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import unquote
 
 from postgrest import APIError
 from supabase import Client
 
+from vton.adapters.supabase.garments import garment_picture
 from vton.adapters.supabase.rows import (
     PAGE_ROWS,
     Row,
@@ -22,8 +21,7 @@ from vton.adapters.supabase.rows import (
     one_row,
     rows,
 )
-from vton.errors import CATALOGUE
-from vton.garments.model import Garment as ShopGarment
+from vton.errors import CATALOGUE, Unavailable
 from vton.tryon.model import Garment, ProviderTask, Session, Status
 from vton.tryon.ports.database import (
     Admission,
@@ -57,23 +55,21 @@ class SessionRows:
         return self._client.table("try_on_history")
 
     def create(self, new: NewSession, limits: Limits) -> tuple[Admission, str | None]:
-        arguments = {
-            "p_id": new.id,
-            "p_user_id": new.user_id,
-            "p_garment_id": new.garment_id,
-            "p_photo": new.photo,
-            "p_idempotency_key": new.idempotency_key,
-            "p_fingerprint": new.fingerprint,
-            "p_max_unfinished": limits.unfinished_per_user,
-            "p_max_per_day": limits.per_day_per_user,
-            "p_max_waiting": limits.waiting,
-            "p_paid_cap": limits.paid_per_day,
-        }
+        arguments = {"p_id": new.id, "p_photo": new.photo, **_admission(new, limits)}
         try:
             row = one_row(self._client, "create_session", arguments)
         except APIError as error:
             raise _refusal(error) from None
         return Admission(row["result"]), row["session_id"]
+
+    def check(self, new: NewSession, limits: Limits) -> tuple[Admission, str | None] | None:
+        try:
+            found = call(self._client, "admission", _admission(new, limits))
+        except APIError as error:
+            raise _refusal(error) from None
+        if not isinstance(found, list):
+            raise Unavailable
+        return (Admission(found[0]["result"]), found[0]["session_id"]) if found else None
 
     def undo(self, session_id: str) -> None:
         call(self._client, "undo_session", {"p_id": session_id})
@@ -195,48 +191,18 @@ class ErasureRows:
             rows(self._client.table("erasures").delete().in_("id", some))
 
 
-class GarmentRows:
-    """Implements `vton.garments.ports.GarmentTable`."""
-
-    def __init__(self, client: Client, bucket: str) -> None:
-        self._client = client
-        self._bucket = bucket
-
-    def list(
-        self, category: str | None, limit: int | None, before: tuple[datetime, str] | None
-    ) -> list[ShopGarment]:
-        garments: list[ShopGarment] = []
-        while limit is None or len(garments) < limit:
-            page = PAGE_ROWS if limit is None else min(PAGE_ROWS, limit - len(garments))
-            query = self._client.table("garments").select("*")
-            if category is not None:
-                query = query.eq("category", category)
-            found = rows(newest_first(query, before).limit(page))
-            garments += [_garment(row, self._bucket) for row in found]
-            if not found:
-                break
-            before = garments[-1].created_at, garments[-1].id
-        return garments
-
-    def save(self, name: str, brand: str | None, category: str | None, picture: str) -> None:
-        row = {"name": name, "brand": brand, "category": category, "image_url": picture}
-        garments = self._client.table("garments")
-        if not rows(garments.update(row).eq("image_url", picture)):
-            rows(garments.insert(row))
-
-
-def object_path(url: str, bucket: str) -> str:
-    """Return the path in a URL of the bucket, as people copy it from the dashboard.
-
-    It may be of any host (a local Supabase's, one inside Docker), public, signed or neither. Any
-    other text is returned as it is.
-    """
-    found = re.match(
-        r"https?://.*?/storage/v1/(?:object|render/image)/(?:public/|sign/|authenticated/)?"
-        rf"{re.escape(bucket)}/([^?#]+)",
-        url,
-    )
-    return unquote(found[1]) if found else url
+def _admission(new: NewSession, limits: Limits) -> dict[str, object]:
+    """What decides whether a session may be created."""
+    return {
+        "p_user_id": new.user_id,
+        "p_garment_id": new.garment_id,
+        "p_idempotency_key": new.idempotency_key,
+        "p_fingerprint": new.fingerprint,
+        "p_max_unfinished": limits.unfinished_per_user,
+        "p_max_per_day": limits.per_day_per_user,
+        "p_max_waiting": limits.waiting,
+        "p_paid_cap": limits.paid_per_day,
+    }
 
 
 def _refusal(error: APIError) -> Exception:
@@ -276,16 +242,5 @@ def _task(row: Row) -> ProviderTask | None:
 
 
 def _session_garment(row: Row, bucket: str) -> Garment:
-    picture = object_path(row["image_url"], bucket)
+    picture = garment_picture(row["image_url"], bucket)
     return Garment(row["id"], row["name"], row["brand"], row["category"], picture)
-
-
-def _garment(row: Row, bucket: str) -> ShopGarment:
-    return ShopGarment(
-        id=row["id"],
-        name=row["name"],
-        brand=row["brand"],
-        category=row["category"],
-        picture=object_path(row["image_url"], bucket),
-        created_at=datetime.fromisoformat(row["created_at"]),
-    )
