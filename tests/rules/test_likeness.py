@@ -110,3 +110,10 @@ def test_what_may_take_long_is_not_looked_at() -> None:
     large = Image.new("L", (4000, 4000))
 
     assert CONVERTER.kind_of_result(encoded(large, "PNG"), encoded(photo(), "JPEG")) is None
+
+
+def test_a_grey_picture_of_16_bits_is_not_blank() -> None:
+    faint = Image.new("I;16", (600, 900), 20_000)
+    faint.paste(40_000, (100, 100, 500, 800))
+
+    assert found(faint) == "new"

@@ -3,6 +3,7 @@
 import struct
 import sys
 import zlib
+from collections.abc import Callable
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -19,6 +20,7 @@ from PIL.PngImagePlugin import PngInfo
 from config import Config
 from vton.errors import Problem
 from vton.imaging.convert import MAX_BYTES
+from vton.imaging.heif import is_turned
 from vton.imaging.photos import PictureConverter
 from vton.imaging.sandbox import Sandbox
 
@@ -565,3 +567,144 @@ def close(pixel: object, colour: tuple[int, int, int]) -> bool:
     """Whether a pixel has a colour, but for what JPEG does to it."""
     assert isinstance(pixel, tuple)
     return all(abs(a - b) <= 12 for a, b in zip(pixel, colour, strict=True))
+
+
+def profile_of(size: int) -> bytes:
+    """A colour profile of so many bytes."""
+    plain = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return plain + bytes(size - len(plain))
+
+
+def test_a_png_result_keeps_an_ordinary_profile_and_is_converted_by_another() -> None:
+    image = Image.new("RGB", (400, 600), "teal")
+
+    kept = opened(verify_result(encoded(image, "PNG", icc_profile=profile_of(3000))))
+    converted = opened(verify_result(encoded(image, "PNG", icc_profile=profile_of(60_000))))
+
+    assert len(kept.info["icc_profile"]) == 3000
+    assert "icc_profile" not in converted.info
+    assert close(converted.getpixel((200, 300)), image.getpixel((0, 0)))
+
+
+@pytest.mark.parametrize("kind", ["WEBP", "PNG"])
+def test_a_transparent_result_is_on_white_where_it_is_encoded_anew(kind: str) -> None:
+    image = Image.new("RGBA", (400, 600), (200, 30, 30, 255))
+    image.paste((0, 0, 0, 0), (0, 0, 400, 100))
+    data = encoded(
+        image,
+        kind,
+        icc_profile=profile_of(60_000),
+        **({"lossless": True} if kind == "WEBP" else {}),
+    )
+
+    result = opened(verify_result(data)).convert("RGB")
+
+    assert close(result.getpixel((200, 50)), (255, 255, 255))
+    assert close(result.getpixel((200, 300)), (200, 30, 30))
+
+
+# -- what cameras and programs write ----------------------------------------------------------
+
+FOUND = Path(__file__).parent / "photos"
+"""Made by code, each of a kind that was wrong once: red above, skin in the middle, blue below."""
+
+
+def turned(orientation: int, *, container: bool) -> bytes:
+    """A HEIC that is to be turned so, as its EXIF says, and its container if it is that one's."""
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    output, image = BytesIO(), Image.new("RGB", (600, 400), BLUE)
+    image.paste(RED, (0, 0, 600, 100))
+    image.paste((0, 200, 0), (0, 0, 100, 400))
+    pillow_heif.encode("RGB", image.size, image.tobytes(), output, quality=90, exif=exif.tobytes())
+    data = output.getvalue()
+    return data if container else data.replace(b"irot", b"free").replace(b"imir", b"free")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_heic_is_turned_once_whoever_says_so(orientation: int) -> None:
+    by_both = turned(orientation, container=True)
+    by_exif = turned(orientation, container=False)
+    assert (orientation == 1) == (by_both == by_exif)
+
+    one, other = (opened(normalise_photo(data)) for data in (by_both, by_exif))
+
+    assert one.size == other.size == ((600, 400) if orientation < 5 else (400, 600))
+    width, height = one.size
+    for place in ((5, height // 2), (width - 6, height // 2), (width // 2, 5), (5, 5)):
+        assert close(one.getpixel(place), other.getpixel(place))
+
+
+def test_a_heic_that_exif_alone_turns_is_upright() -> None:
+    photo = opened(normalise_photo((FOUND / "exif6_no_irot.heic").read_bytes()))
+
+    assert photo.size == (600, 800)
+    assert close(photo.getpixel((300, 20)), (254, 0, 0))
+    assert close(photo.getpixel((300, 780)), (0, 0, 254))
+
+
+@pytest.mark.parametrize("cut", range(0, 1200, 7))
+def test_a_heic_whose_boxes_are_cut_or_wrong_breaks_nothing(cut: int) -> None:
+    data = turned(6, container=True)
+
+    is_turned(data[:cut])
+    is_turned(data[:cut] + b"\xff\xff\xff\xff" + data[cut + 4 :])
+    is_turned(data[:cut] + bytes(8) + data[cut + 8 :])
+
+
+@pytest.mark.parametrize("name", ["iccp_badcrc.png", "ztxt_2mb.png"])
+def test_a_pngs_metadata_is_no_reason_to_refuse_it(name: str) -> None:
+    data = (FOUND / name).read_bytes()
+
+    for picture in (opened(normalise_photo(data)), opened(verify_result(data))):
+        assert picture.size == (640, 800)
+        assert close(picture.convert("RGB").getpixel((320, 400)), (220, 170, 140))
+
+
+def test_a_png_result_whose_pixels_are_damaged_is_refused_all_the_same() -> None:
+    data = bytearray((FOUND / "ztxt_2mb.png").read_bytes())
+    data[data.index(b"IDAT") + 200] ^= 1
+
+    with pytest.raises(Problem, match="photo_unreadable"):
+        verify_result(bytes(data))
+
+
+def test_orientation_in_xmp_alone_turns_nothing() -> None:
+    assert opened(normalise_photo((FOUND / "xmp_only_o6.jpg").read_bytes())).size == (640, 800)
+
+
+@pytest.mark.parametrize(("kind", "size"), [("short", (600, 400)), ("long", (400, 600))])
+def test_orientation_of_another_type_turns_nothing(kind: str, size: tuple[int, int]) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    written = exif.tobytes()
+    if kind == "long":
+        short = b"\x12\x01\x03\x00"
+        written = written.replace(short, b"\x12\x01\x04\x00").replace(
+            short[::-1], b"\x01\x12\x00\x04"
+        )
+        written = written.replace(b"\x01\x12\x00\x03", b"\x01\x12\x00\x04")
+    photo = encoded(Image.new("RGB", (400, 600), "teal"), "JPEG", exif=written)
+
+    assert opened(normalise_photo(photo)).size == size
+
+
+@pytest.mark.parametrize("change", [normalise_photo, verify_result])
+def test_a_grey_profile_is_converted(change: Callable[[bytes], bytes]) -> None:
+    data = (FOUND / "gray_gamma18.jpg").read_bytes()
+    before, after = opened(data).convert("L"), opened(change(data)).convert("L")
+
+    places = [(x, y) for x in range(0, 640, 40) for y in range(0, 800, 40)]
+    dark = next(place for place in places if abs(before.getpixel(place) - 90) <= 1)
+    assert abs(after.getpixel(dark) - 109) <= 2
+
+
+def test_a_transparent_webp_result_is_on_white() -> None:
+    result = opened(verify_result((FOUND / "result_alpha.webp").read_bytes())).convert("RGB")
+
+    assert close(result.getpixel((320, 400)), (220, 170, 140))
+    transparent = Image.open(FOUND / "result_alpha.webp").convert("RGBA").getchannel("A")
+    clear = next(
+        (x, y) for x in range(640) for y in range(800) if transparent.getpixel((x, y)) == 0
+    )
+    assert close(result.getpixel(clear), WHITE)

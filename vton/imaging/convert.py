@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 import pillow_heif
-from PIL import Image, ImageCms, ImageFile, ImageOps
+from PIL import Image, ImageCms, ImageFile, TiffTags
 
 from vton.errors import Problem
 from vton.imaging import png
+from vton.imaging.heif import is_turned
 from vton.imaging.provenance import mark_png
+from vton.imaging.triage import is_plain_profile
 
 MAX_BYTES = 10 * 1024 * 1024
 """The largest photo, in bytes: the provider's own limit."""
@@ -27,6 +29,18 @@ FORMATS = ("JPEG", "PNG", "WEBP")
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1")
 """Still pictures; `hevc` and `msf1` are films, `avif` is AVIF, which is refused."""
 JPEG_QUALITY = 90
+
+ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What brings a picture of each EXIF orientation upright."""
 
 BAND_ROWS = 64
 """Transparent pictures are made plain so many rows at a time."""
@@ -47,27 +61,32 @@ def photo_to_jpeg(data: bytes) -> bytes:
     """
     with _opened(data) as image:
         image.draft("RGB", _draft_size(image.size))
-        return encode_jpeg(_flat(_upright(_shrunk(image))))
+        upright = _upright(_shrunk(image))
+        return encode_jpeg(_flat(upright, upright.info.get("icc_profile")))
 
 
 def garment_to_png(data: bytes) -> bytes:
     """Return a garment's picture as a PNG on white; without a bound on time. Raises Problem."""
     with _opened(data) as image:
         output = io.BytesIO()
-        _flat(_upright(_shrunk(image))).save(output, "PNG", optimize=True)
+        upright = _upright(_shrunk(image))
+        plain = _flat(upright, upright.info.get("icc_profile"))
+        plain.save(output, "PNG", optimize=True)
         return output.getvalue()
 
 
 def result_to_png(data: bytes) -> bytes:
     """Return a result as a marked PNG; without a bound on time. Raises Problem."""
     try:
+        if data.startswith(png.SIGNATURE):
+            data = png.without_metadata(data)
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _check_pixels(image)
-            if image.format != "PNG":
+            if image.format != "PNG" or not is_plain_profile(image.info.get("icc_profile")):
                 image.load()
-                plain = (
-                    image if image.mode == "L" else _to_srgb(image, image.info.get("icc_profile"))
-                )
+                plain = on_white(image) if _transparent(image) else image
+                if image.mode != "L" or image.info.get("icc_profile"):
+                    plain = _flat(plain, image.info.get("icc_profile"))
                 return mark_png(png.encode(plain))
             if not png.check_pixels(data):
                 image.load()
@@ -131,6 +150,8 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
 
 def _open(data: bytes, format_name: str) -> ImageFile.ImageFile:
     """Read a picture's header. HEIC stays unknown to the rest of Pillow: nothing is registered."""
+    if format_name == "PNG":
+        data = png.without_metadata(data)
     if format_name != "HEIF":
         return Image.open(io.BytesIO(data), formats=[format_name])
     _check_whole(data)
@@ -139,6 +160,7 @@ def _open(data: bytes, format_name: str) -> ImageFile.ImageFile:
     )
     if not image.info["primary"]:  # the one that the file is about cannot be read
         raise Problem("photo_unreadable")
+    image.info["orientation"] = 1 if is_turned(data) else image.info.get("original_orientation")
     return image
 
 
@@ -219,26 +241,40 @@ def on_white(image: Image.Image) -> Image.Image:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Turn a picture by its EXIF; libheif has turned a HEIC already, by its container."""
-    if image.format != "HEIF":
-        with suppress(Exception):  # EXIF that cannot be read is no reason to refuse a photo
-            ImageOps.exif_transpose(image, in_place=True)
+    """Turn a picture by its EXIF; libheif has turned a HEIC already where its container says so.
+
+    As browsers do: not by what XMP says, and not by a tag of another type than it has (EXIF 2.32,
+    4.6.4: orientation is a SHORT).
+    """
+    if "orientation" in image.info:
+        turn = _TURNS.get(image.info["orientation"])
+        return image if turn is None else image.transpose(turn)
+    with suppress(Exception):  # EXIF that cannot be read is no reason to refuse a photo
+        exif = Image.Exif()
+        exif.load(image.info["exif"])
+        turn = _TURNS.get(exif[ORIENTATION])
+        if turn is not None and exif._info.tagtype[ORIENTATION] == TiffTags.SHORT:  # type: ignore[union-attr]
+            image = image.transpose(turn)
     return image
 
 
-def _flat(image: Image.Image) -> Image.Image:
-    """Return 8-bit sRGB pixels without metadata."""
-    icc = image.info.get("icc_profile")
+def eight_bit(image: Image.Image) -> Image.Image:
+    """Return a grey picture of 16 bits with 8; Pillow would clip it."""
     if image.mode in ("I;16", "I;16B", "I"):
-        image = image.point(lambda value: value / 256).convert("L")
-    image = _to_srgb(image, icc)
+        return image.point(lambda value: value / 256).convert("L")
+    return image
+
+
+def _flat(image: Image.Image, icc: bytes | None) -> Image.Image:
+    """Return 8-bit sRGB pixels without metadata, by a colour profile if there is one."""
+    image = _to_srgb(eight_bit(image), icc)
     image.info = {}  # whatever an encoder would write of it
     return image
 
 
 def _to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
     """Convert to sRGB by the embedded colour profile; phones record Display P3."""
-    if icc and image.mode in ("RGB", "CMYK"):
+    if icc and image.mode in ("RGB", "CMYK", "L"):
         try:
             source = ImageCms.ImageCmsProfile(io.BytesIO(icc))
             converted = ImageCms.profileToProfile(

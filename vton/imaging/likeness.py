@@ -5,7 +5,7 @@ from typing import Literal
 
 from PIL import Image, ImageChops, ImageStat
 
-from vton.imaging.convert import on_white
+from vton.imaging.convert import eight_bit, on_white
 
 SIDE = 64
 """Pictures are compared so small, in pixels, that compression and scaling leave no trace."""
@@ -43,7 +43,7 @@ def _small(data: bytes, format_name: str) -> tuple[Image.Image, tuple[int, int]]
         image.draft("RGB", (4 * SIDE, 4 * SIDE))
         if image.mode in ("RGB", "RGBA", "L", "LA"):
             return on_white(image.resize((SIDE, SIDE), Image.Resampling.BOX)), size
-        return on_white(image).resize((SIDE, SIDE), Image.Resampling.BOX), size
+        return on_white(eight_bit(image)).resize((SIDE, SIDE), Image.Resampling.BOX), size
 
 
 def _extrema(image: Image.Image) -> list[tuple[int, int]]:

@@ -46,6 +46,27 @@ def chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
         at += 12 + length
 
 
+LOOKS = frozenset(b"PLTE tRNS iCCP sRGB gAMA cHRM cICP sBIT eXIf".split())
+"""Beside the pixels, what a picture looks like, and how it is turned."""
+MOST_OF_IT = 1_000_000
+"""Bytes of one of these chunks; profiles of printers have half as many."""
+
+
+def without_metadata(png: bytes) -> bytes:
+    """Return a PNG without what has nothing to do with its looks, and what of that is damaged.
+
+    Pillow refuses a picture for a long text or a wrong checksum in it, which every browser shows.
+    Raises ValueError if `png` is no whole PNG.
+    """
+    parts = [SIGNATURE]
+    for kind, whole in chunks(png):
+        plain = kind in LOOKS and kind[0] & 0x20
+        sound = len(whole) <= MOST_OF_IT and whole[-4:] == chunk(kind, whole[8:-4])[-4:]
+        if not kind[0] & 0x20 or (plain and sound):
+            parts.append(whole)
+    return b"".join(parts)
+
+
 def chunk(kind: bytes, data: bytes) -> bytes:
     """Return a whole chunk."""
     check = isal_zlib.crc32(data, isal_zlib.crc32(kind))

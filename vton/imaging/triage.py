@@ -72,8 +72,16 @@ def is_ordinary_result(data: bytes) -> bool:
     try:
         if data.startswith(png.SIGNATURE) and any(islice(png.chunks(data), ORDINARY_CHUNKS, None)):
             return False
-        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
-            ordinary = image.format == "PNG" or is_ordinary_jpeg(data)
+        plain = png.without_metadata(data) if data.startswith(png.SIGNATURE) else data
+        with Image.open(io.BytesIO(plain), formats=("PNG", "JPEG")) as image:
+            ordinary = is_ordinary_jpeg(data)
+            if image.format == "PNG":
+                ordinary = is_plain_profile(image.info.get("icc_profile"))
             return ordinary and image.width * image.height <= ORDINARY_PIXELS
     except Exception:  # decoders raise whatever damaged or hostile bytes lead them into
         return False
+
+
+def is_plain_profile(icc: bytes | None) -> bool:
+    """Whether a colour profile, if there is one, is like those of cameras and screens."""
+    return icc is None or (len(icc) <= ORDINARY_PROFILE_BYTES and b"mpet" not in icc)
