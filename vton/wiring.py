@@ -24,9 +24,10 @@ from vton.adapters.redis.queue import SessionJobs
 from vton.adapters.redis.signed_urls import SignedUrlCache
 from vton.adapters.redis.status_cache import RedisStatusCache
 from vton.adapters.supabase.client import connect_supabase
+from vton.adapters.supabase.garments import GarmentRows
 from vton.adapters.supabase.storage import Bucket
 from vton.adapters.supabase.submit_ledger import SubmitRows
-from vton.adapters.supabase.tables import ErasureRows, GarmentRows, SessionRows
+from vton.adapters.supabase.tables import ErasureRows, SessionRows
 from vton.adapters.supabase.tokens import SupabaseTokens
 from vton.garments.service import Garments
 from vton.imaging.photos import PictureConverter

@@ -1,8 +1,10 @@
 """Garments: a folder of pictures is imported, and the shop is listed, through fakes."""
 
 import hashlib
+import threading
 import unicodedata
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -12,7 +14,16 @@ from fakes import START
 
 from vton.errors import CATALOGUE, Problem, Unavailable
 from vton.garments.model import Garment
-from vton.garments.service import Entry, Garments, ImportFailed
+from vton.garments.service import (
+    KEPT_SECONDS,
+    MOST_KEPT,
+    MOST_PAGES,
+    READERS,
+    Entry,
+    Garments,
+    ImportFailed,
+    Page,
+)
 from vton.tryon.ports.storage import SignedUrl
 
 Row = tuple[str, str | None, str | None]
@@ -28,11 +39,13 @@ class FakeTable:
     asked: list[tuple[str | None, int | None, tuple[datetime, str] | None]] = field(
         default_factory=list
     )
+    meanwhile: Callable[[], None] = lambda: None
 
     def list(
         self, category: str | None, limit: int | None, before: tuple[datetime, str] | None
     ) -> list[Garment]:
         self.asked.append((category, limit, before))
+        self.meanwhile()
         return self.garments
 
     def save(self, name: str, brand: str | None, category: str | None, picture: str) -> None:
@@ -47,6 +60,7 @@ class FakeBucket:
     puts: list[tuple[str, str, bool]] = field(default_factory=list)
     signed: list[Collection[str]] = field(default_factory=list)
     away: bool = False
+    elsewhere: str = "https://elsewhere.example/hat.png"
 
     def put(self, path: str, data: bytes, content_type: str, *, replace: bool) -> None:
         if self.away:
@@ -62,7 +76,7 @@ class FakeBucket:
     @property
     def known(self) -> set[str]:
         """What can be opened: the objects, and every address elsewhere."""
-        return set(self.objects) | {"https://elsewhere.example/hat.png"}
+        return set(self.objects) | {self.elsewhere}
 
 
 class FakeNormaliser:
@@ -81,11 +95,15 @@ class Shop:
     folder: Path
     table: FakeTable = field(default_factory=FakeTable)
     bucket: FakeBucket = field(default_factory=FakeBucket)
+    seconds: float = 0.0
 
-    @property
-    def garments(self) -> Garments:
-        """The service."""
-        return Garments(table=self.table, pictures=self.bucket, photos=FakeNormaliser())
+    def __post_init__(self) -> None:
+        self.garments = Garments(
+            table=self.table,
+            pictures=self.bucket,
+            photos=FakeNormaliser(),
+            now=lambda: self.seconds,
+        )
 
     def has(self, *names: str, listed: str | None = None) -> None:
         """Put pictures into the folder, and a list of them."""
@@ -394,39 +412,130 @@ def garment(number: int, picture: str) -> Garment:
     return Garment(str(number), f"Garment {number}", None, None, picture, START)
 
 
-def test_listing_asks_for_what_is_wanted(shop: Shop) -> None:
-    shop.table.garments = [garment(1, "garments/a.png")]
+def urls(page: Page) -> list[str | None]:
+    """The URLs of a page's pictures."""
+    return [one.image_url for one in page.garments]
 
-    first = shop.garments.list("hats", 3)
-    shop.garments.list(None, None, (START, "1"))
 
-    assert first == shop.table.garments
-    assert shop.table.asked == [("hats", 3, None), (None, None, (START, "1"))]
+def test_a_page_asks_for_one_more_than_is_wanted(shop: Shop) -> None:
+    shop.table.garments = [garment(n, f"garments/{n}.png") for n in range(3)]
+
+    first = shop.garments.page("hats", 2)
+    shop.table.garments = shop.table.garments[:2]
+    last = shop.garments.page(None, 2, (START, "1"))
+
+    assert shop.table.asked == [("hats", 3, None), (None, 3, (START, "1"))]
+    assert [one.garment.id for one in first.garments] == ["0", "1"]
+    assert (first.more, last.more, len(last.garments)) == (True, False, 2)
 
 
 def test_all_urls_are_signed_at_once_each_picture_once(shop: Shop) -> None:
     shop.bucket.objects = {"garments/a.png": b"", "garments/b.png": b""}
     pictures = ["garments/b.png", "garments/a.png", "garments/b.png"]
+    shop.table.garments = [garment(n, path) for n, path in enumerate(pictures)]
 
-    listed = shop.garments.with_urls([garment(n, path) for n, path in enumerate(pictures)])
+    page = shop.garments.page(None, 3)
 
-    assert [one.image_url for one in listed] == [f"https://signed.example/{p}" for p in pictures]
-    assert [one.garment.id for one in listed] == ["0", "1", "2"]
+    assert urls(page) == [f"https://signed.example/{p}" for p in pictures]
+    assert [one.garment.id for one in page.garments] == ["0", "1", "2"]
     assert [sorted(paths) for paths in shop.bucket.signed] == [["garments/a.png", "garments/b.png"]]
 
 
 def test_a_picture_that_is_not_there_has_no_url(shop: Shop) -> None:
     shop.bucket.objects = {"garments/a.png": b""}
-    away, there = garment(1, "garments/gone.png"), garment(2, "garments/a.png")
+    shop.table.garments = [garment(1, "garments/gone.png"), garment(2, "garments/a.png")]
 
-    listed = shop.garments.with_urls([away, there])
+    page = shop.garments.page(None, 5)
 
-    assert listed[0].image_url is None
-    assert listed[1].image_url is not None
+    assert urls(page) == [None, "https://signed.example/garments/a.png"]
+    assert page.pictured
 
 
-def test_an_empty_shop_has_no_urls(shop: Shop) -> None:
-    assert shop.garments.with_urls([]) == []
+def test_a_page_is_kept_for_some_seconds(shop: Shop) -> None:
+    shop.bucket.objects = {"garments/a.png": b""}
+    shop.table.garments = [garment(1, "garments/a.png")]
+    first = shop.garments.page("hats", 5)
+
+    shop.seconds += KEPT_SECONDS - 0.1
+    assert shop.garments.page("hats", 5) is first
+    assert len(shop.table.asked) == 1
+    shop.garments.page("hats", 6)
+    shop.garments.page("coats", 5)
+    shop.garments.page("hats", 5, (START, "1"))
+    assert len(shop.table.asked) == 4
+    shop.seconds += 0.2
+    shop.garments.page("hats", 5)
+    assert len(shop.table.asked) == 5
+
+
+def test_neither_an_empty_shop_nor_an_outage_is_kept(shop: Shop) -> None:
+    """It may have been filled a moment later."""
+    assert shop.garments.page(None, 5).garments == []
+    shop.table.garments = [garment(1, "garments/a.png")]
+    assert urls(shop.garments.page(None, 5)) == [None]
+    assert not shop.garments.page(None, 5).pictured
+    shop.bucket.objects = {"garments/a.png": b""}
+
+    assert urls(shop.garments.page(None, 5)) == ["https://signed.example/garments/a.png"]
+
+
+def test_no_more_are_kept_than_there_is_memory_for(shop: Shop) -> None:
+    shop.table.garments = [garment(n, "https://shop.example/a.png") for n in range(MOST_KEPT // 4)]
+    shop.bucket.elsewhere = "https://shop.example/a.png"
+    for number in range(5):
+        shop.garments.page(f"category {number}", 1000)
+    asked = len(shop.table.asked)
+
+    for number in (4, 3, 2, 1):
+        shop.garments.page(f"category {number}", 1000)
+    assert len(shop.table.asked) == asked
+    shop.garments.page("category 0", 1000)
+    assert len(shop.table.asked) == asked + 1
+
+
+def test_no_more_pages_are_kept_than_are_soon_gone_through(shop: Shop) -> None:
+    shop.table.garments = [garment(1, shop.bucket.elsewhere)]
+    for number in range(MOST_PAGES + 1):
+        shop.garments.page(f"category {number}", 5)
+
+    assert len(shop.garments._kept) == MOST_PAGES
+
+
+def test_so_many_read_at_once_as_leave_the_database_to_users(shop: Shop) -> None:
+    gate, reading = threading.Event(), threading.Semaphore(0)
+
+    def hold() -> None:
+        reading.release()
+        assert gate.wait(5)
+
+    shop.table.meanwhile = hold
+    with ThreadPoolExecutor(READERS + 1) as threads:
+        begun = [threads.submit(shop.garments.page, str(n), 5) for n in range(READERS + 1)]
+        for _ in range(READERS):
+            assert reading.acquire(timeout=5)
+        assert not reading.acquire(blocking=False)
+        gate.set()
+        assert all(one.result(5) for one in begun)
+    assert len(shop.table.asked) == READERS + 1
+
+
+def test_who_waits_too_long_is_told() -> None:
+    table = FakeTable()
+    impatient = Garments(
+        table=table, pictures=FakeBucket(), photos=FakeNormaliser(), reader_seconds=0.01
+    )
+
+    def ask_while_all_read() -> None:
+        if len(table.asked) < READERS:
+            impatient.page(str(len(table.asked)), 5)
+            return
+        with pytest.raises(Unavailable):
+            impatient.page("one more", 5)
+
+    table.meanwhile = ask_while_all_read
+    impatient.page("first", 5)
+
+    assert len(table.asked) == READERS
 
 
 def test_a_list_in_another_encoding_is_said(shop: Shop) -> None:

@@ -58,6 +58,68 @@ def test_while_the_provider_wants_money_nothing_is_taken(world: World) -> None:
     assert world.database.rows == {}
 
 
+SLOW = b"slow photo"
+"""One that may take long to decode."""
+
+
+def test_a_slow_photo_is_decoded_only_for_a_garment_that_is_there(world: World) -> None:
+    with pytest.raises(Problem, match="invalid_fields"):
+        world.tryons.create(world.user_id, str(uuid4()), SLOW)
+
+    assert world.photos.owners == []
+    assert world.tryons.create(world.user_id, world.garment_id, SLOW).replayed is False
+    assert world.photos.owners == [world.user_id]
+
+
+@pytest.mark.parametrize("limit", ["unfinished_per_user", "per_day_per_user", "waiting"])
+def test_a_slow_photo_is_decoded_only_within_the_limits(limit: str) -> None:
+    world = limited(**{limit: 1})
+    world.start()
+    decoded = len(world.photos.owners)
+
+    with pytest.raises(Problem):
+        world.tryons.create(world.user_id, world.garment_id, SLOW)
+
+    assert len(world.photos.owners) == decoded
+
+
+def test_a_slow_photo_is_decoded_once_however_often_it_is_sent(world: World) -> None:
+    first = world.tryons.create(world.user_id, world.garment_id, SLOW)
+    second = world.tryons.create(world.user_id, world.garment_id, SLOW)
+
+    assert (second.session_id, second.replayed) == (first.session_id, True)
+    assert len(world.photos.owners) == 1
+
+
+@pytest.mark.parametrize("photo", [SLOW, b"quick photo"])
+def test_a_key_whose_twin_was_found_is_that_ones_also_when_it_has_ended(
+    world: World, photo: bytes
+) -> None:
+    """Else a repetition of it would be paid for once more."""
+    first = world.tryons.create(world.user_id, world.garment_id, photo, "one")
+    second = world.tryons.create(world.user_id, world.garment_id, photo, "two")
+    world.runner.run(first.session_id)
+    again = world.tryons.create(world.user_id, world.garment_id, photo, "two")
+
+    assert [one.session_id for one in (second, again)] == [first.session_id] * 2
+    assert len(world.provider.submitted) == 1
+
+
+def test_a_slow_photo_of_a_session_that_was_taken_back_starts_anew(world: World) -> None:
+    first = world.tryons.create(world.user_id, world.garment_id, SLOW).session_id
+    world.spoil("sessions.find", lambda: world.database.undo(first))
+
+    second = world.tryons.create(world.user_id, world.garment_id, SLOW)
+
+    assert (second.replayed, len(world.photos.owners)) == (False, 2)
+
+
+def test_a_quick_photo_asks_the_database_once(world: World) -> None:
+    world.spoil("sessions.check")
+
+    assert world.start()
+
+
 def test_an_unknown_garment_is_a_wrong_field(world: World) -> None:
     problem = refused(lambda: world.tryons.create(world.user_id, str(uuid4()), b"photo"))
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from vton.errors import Unavailable
-from vton.tryon.single_flight import SingleFlight
+from vton.single_flight import SingleFlight
 
 ASKERS = 32
 

@@ -1,16 +1,17 @@
 """Pictures made to break a decoder: a clean JPEG or a Problem, soon, whatever the bytes are."""
 
 import io
-import os
 import struct
+import threading
 import time
 import tracemalloc
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -23,10 +24,11 @@ from pillow_heif import HeifImageFile, from_pillow
 from redis import Redis
 from test_photos import PICTURES, PORTRAIT, close, opened
 
-from vton.errors import Problem
+from vton.errors import Problem, Unavailable
 from vton.imaging.convert import MAX_SIDE, photo_to_jpeg
 from vton.imaging.photos import PictureConverter
 from vton.imaging.sandbox import WALL_SECONDS, Sandbox
+from vton.imaging.slots import DecoderSlots
 from vton.imaging.triage import is_ordinary_jpeg
 
 CONVERTER = PictureConverter(Sandbox(decoders=DECODERS))
@@ -463,24 +465,6 @@ def test_a_result_of_a_million_chunks_is_ended() -> None:
     assert time.perf_counter() - began < ENDS_WITHIN
 
 
-def test_one_user_has_one_slow_photo_at_a_time() -> None:
-    """Else one account could keep everybody else's HEIC waiting."""
-    sandbox, data = Sandbox(decoders=DECODERS), as_bytes(SMALL, "PNG")
-    normalise = PictureConverter(sandbox).normalise_photo
-    with ThreadPoolExecutor(2) as threads:
-        with ExitStack() as busy:  # so that what is begun now waits for its turn
-            for _ in range(min(2, os.cpu_count() or 1)):
-                busy.enter_context(sandbox.slot())
-            begun = [threads.submit(normalise, data, owner) for owner in ("a", "b")]
-            until(lambda: sandbox._owners == {"a", "b"})
-
-            with pytest.raises(Problem, match="rate_limited"):
-                normalise(data, "a")
-            assert normalise(PLAIN, "a")  # which is no slow one
-        assert all(photo.result() for photo in begun)
-    assert normalise(data, "a")
-
-
 def test_who_sent_a_photo_that_had_to_be_ended_waits_a_minute() -> None:
     photo = as_bytes(Image.new("RGB", (6000, 6000), "teal"), "JPEG", progressive=True)
     scan = photo[photo.rindex(b"\xff\xda") : -2]
@@ -504,6 +488,32 @@ def test_who_sent_a_photo_that_had_to_be_ended_waits_a_minute() -> None:
     assert normalise(small, "somebody else")
     assert normalise(PLAIN, "somebody")
     assert normalise(small, "somebody")  # 119 s later
+
+
+def test_six_accounts_with_slow_photos_do_not_stop_the_others(tmp_path: Path) -> None:
+    photo = as_bytes(Image.new("RGB", (5000, 5000), "teal"), "JPEG", progressive=True)
+    scan = photo[photo.rindex(b"\xff\xda") : -2]
+    slow, small = photo[:-2] + scan * 30 + photo[-2:], as_bytes(SMALL, "PNG")
+    sandbox = Sandbox(decoders=DecoderSlots(tmp_path, 1))
+    normalise = PictureConverter(sandbox).normalise_photo
+    over, owners = threading.Event(), [f"attacker {number}" for number in range(6)]
+
+    def attack(owner: str) -> None:
+        while not over.wait(0.01):
+            with suppress(Problem, Unavailable):
+                normalise(slow, owner)
+
+    taken = 0
+    with ThreadPoolExecutor(6) as threads:
+        attacks = [threads.submit(attack, owner) for owner in owners]
+        until(lambda: sandbox._places._used.keys() >= set(owners))
+        for _ in range(10):
+            with suppress(Unavailable):
+                taken += bool(normalise(small, "somebody"))
+        over.set()
+
+    assert not any(one.exception() for one in attacks)
+    assert taken >= 9
 
 
 def test_a_huge_webp_is_refused() -> None:

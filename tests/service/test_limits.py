@@ -173,7 +173,7 @@ def test_twenty_posts_with_one_key_make_one_session_and_one_paid_call(
 
     def start(_: int) -> TestResponse:
         answer = post(app, user, garment_id, **key)
-        if answer.status_code == 409:
+        if answer.status_code in (409, 503):
             refused.append(answer)
         if len(refused) == 19:  # all but the one whose photo is being stored
             storage.released.set()
@@ -182,12 +182,13 @@ def test_twenty_posts_with_one_key_make_one_session_and_one_paid_call(
     answers = at_once(20, start)
     later = at_once(20, lambda _: post(app, user, garment_id, **key))
 
-    assert Counter(a.status_code for a in answers) == {202: 1, 409: 19}
+    assert len(refused) == 19
     (first,) = (a for a in answers if a.status_code == 202)
     assert "Idempotency-Replayed" not in first.headers
     for answer in refused:
-        assert answer.get_json()["code"] == "idempotency_in_progress"
-        assert answer.headers["Retry-After"] == "1"
+        # Three of one user's are looked at, and the rest wait for them.
+        assert answer.get_json()["code"] in ("idempotency_in_progress", "unavailable")
+        assert answer.headers["Retry-After"]
     for answer in later:
         assert (answer.status_code, answer.get_json()) == (202, first.get_json())
         assert answer.headers["Idempotency-Replayed"] == "true"

@@ -39,12 +39,9 @@ ETAG = {"ETag": header("Send it as `If-None-Match` next time.", required=True)}
 def list_garments(query: dict[str, Any]) -> tuple[Answer, dict[str, str]]:
     """List the garments, newest first; up to a thousand of them unless `limit` is given."""
     garments = cast(Garments, current_app.extensions["garments"])
-    limit = query["limit"] or PAGE
-    found = garments.list(query["category"], limit + 1, query["cursor"])
-    page, more = found[:limit], len(found) > limit
-    cursor = next_cursor(page[-1].created_at, page[-1].id) if more else None
-    listed = garments.with_urls(page)
+    page = garments.page(query["category"], query["limit"] or PAGE, query["cursor"])
+    last = page.garments[-1].garment if page.more else None
+    cursor = next_cursor(last.created_at, last.id) if last else None
     # A catalogue whose pictures are away is not for everybody to keep.
-    pictured = not listed or any(one.image_url for one in listed)
-    headers = {"Cache-Control": f"public, max-age={CACHE_SECONDS}"} if pictured else {}
-    return answer_page(listed, cursor), headers
+    headers = {"Cache-Control": f"public, max-age={CACHE_SECONDS}"} if page.pictured else {}
+    return answer_page(page.garments, cursor), headers

@@ -3,20 +3,30 @@
 import csv
 import hashlib
 import re
+import threading
+import time
 import unicodedata
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from string import capwords
 
-from vton.errors import Problem
+from vton.errors import Problem, Unavailable
 from vton.garments.model import Garment
 from vton.garments.ports import GarmentNormaliser, GarmentTable, Pictures
+from vton.single_flight import SingleFlight
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 LIST_FILE = "garments.csv"
 COLUMNS = ("file", "name", "brand", "category")
+KEPT_SECONDS = 3.0
+MOST_PAGES = 100
+MOST_KEPT = 2000
+"""How many garments are kept at once, on all pages, of about a kilobyte each."""
+READERS = 4
+READER_SECONDS = 5.0
+"""So many pages are read at once, and so long others wait: users need the database, too."""
 
 
 class ImportFailed(Exception):
@@ -54,6 +64,19 @@ class ListedGarment:
     image_url: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some garments of the list, and whether there are more behind them."""
+
+    garments: Sequence[ListedGarment]
+    more: bool
+
+    @property
+    def pictured(self) -> bool:
+        """Whether any picture can be opened; a list whose pictures are all away is an outage's."""
+        return not self.garments or any(one.image_url for one in self.garments)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Garments:
     """Everything that can be done with garments."""
@@ -61,18 +84,53 @@ class Garments:
     table: GarmentTable
     pictures: Pictures
     photos: GarmentNormaliser
+    now: Callable[[], float] = time.monotonic
+    reader_seconds: float = READER_SECONDS
+    _reads: SingleFlight[Page] = field(default_factory=SingleFlight)
+    _readers: threading.BoundedSemaphore = field(
+        default_factory=lambda: threading.BoundedSemaphore(READERS)
+    )
+    _kept: dict[Hashable, tuple[float, Page]] = field(default_factory=dict)
+    _keeping: threading.Lock = field(default_factory=threading.Lock)
 
-    def list(
-        self,
-        category: str | None,
-        limit: int | None,
-        before: tuple[datetime, str] | None = None,
-    ) -> list[Garment]:
-        """Return garments, newest first, from behind `before` on."""
-        return self.table.list(category, limit, before)
+    def page(
+        self, category: str | None, limit: int, before: tuple[datetime, str] | None = None
+    ) -> Page:
+        """Return garments, newest first, from behind `before` on.
 
-    def with_urls(self, garments: Sequence[Garment]) -> Sequence[ListedGarment]:
-        """Return each garment with a URL that opens its picture."""
+        Everybody may ask for them, so a page is kept for some seconds, and read once for all who
+        ask at once. Raises Unavailable.
+        """
+        key = category, limit, before
+        until, page = self._kept.get(key, (0.0, None))
+        if page is not None and self.now() < until:
+            return page
+        return self._reads.do(key, lambda: self._read(category, limit, before))
+
+    def _read(self, category: str | None, limit: int, before: tuple[datetime, str] | None) -> Page:
+        if not self._readers.acquire(timeout=self.reader_seconds):
+            raise Unavailable("too many ask for garments")
+        try:
+            found = self.table.list(category, limit + 1, before)
+            page = Page(self._with_urls(found[:limit]), more=len(found) > limit)
+        finally:
+            self._readers.release()
+        if page.pictured and page.garments:
+            self._keep((category, limit, before), page)
+        return page
+
+    def _keep(self, key: Hashable, page: Page) -> None:
+        """Keep a page, in place of the oldest ones."""
+        with self._keeping:
+            self._kept.pop(key, None)
+            self._kept[key] = self.now() + KEPT_SECONDS, page
+            count = sum(len(one.garments) for _, one in self._kept.values())
+            while len(self._kept) > 1 and (count > MOST_KEPT or len(self._kept) > MOST_PAGES):
+                _, oldest = self._kept.pop(next(iter(self._kept)))
+                count -= len(oldest.garments)
+
+    def _with_urls(self, garments: Sequence[Garment]) -> Sequence[ListedGarment]:
+        """Each garment with a URL that opens its picture."""
         signed = self.pictures.sign({garment.picture for garment in garments})
         return [
             ListedGarment(one, signed[one.picture].url if one.picture in signed else None)

@@ -4,6 +4,8 @@ import resource
 import sys
 from contextlib import suppress
 
+from PIL import Image, MpoImagePlugin, TiffImagePlugin, WebPImagePlugin  # noqa: F401
+
 from vton.errors import Problem
 from vton.imaging.convert import CONVERSIONS
 from vton.imaging.sandbox import CPU_SECONDS, MEMORY_BYTES, REFUSED
@@ -11,10 +13,13 @@ from vton.imaging.sandbox import CPU_SECONDS, MEMORY_BYTES, REFUSED
 
 def main(conversion: str) -> None:
     """Read a picture from standard input; write it converted, or a Problem's code."""
+    Image.preinit()  # Pillow would read its own modules later
     for limit, soft, hard in (
         (resource.RLIMIT_CORE, 0, 0),
         (resource.RLIMIT_CPU, CPU_SECONDS, CPU_SECONDS + 1),  # SIGXCPU, and then SIGKILL
         (resource.RLIMIT_AS, MEMORY_BYTES, MEMORY_BYTES),
+        (resource.RLIMIT_FSIZE, 0, 0),
+        (resource.RLIMIT_NOFILE, 0, 0),  # it opens no file and no socket any more
     ):
         with suppress(ValueError, OSError):  # macOS refuses to limit the address space
             resource.setrlimit(limit, (soft, hard))

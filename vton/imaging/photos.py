@@ -20,6 +20,15 @@ class PictureConverter:
 
     sandbox: Sandbox
 
+    def may_take_long(self, data: bytes) -> bool:
+        """Whether a photo goes to the sandbox.
+
+        Raises Problem `photo_too_large` or `photo_unsupported`.
+        """
+        if len(data) > MAX_BYTES:
+            raise Problem("photo_too_large")
+        return image_format(data) != "JPEG" or not is_ordinary_jpeg(data)
+
     def normalise_photo(self, data: bytes, owner: str | None = None) -> bytes:
         """Return a photo as an upright, metadata-free JPEG of at most 2048 pixels a side.
 
@@ -27,11 +36,9 @@ class PictureConverter:
         `photo_too_large`, `photo_unsupported`, `photo_unreadable`, `photo_too_small` or
         `photo_too_many_pixels`, and what `Sandbox.convert` raises for this `owner` (a user's id).
         """
-        if len(data) > MAX_BYTES:
-            raise Problem("photo_too_large")
-        if image_format(data) == "JPEG" and is_ordinary_jpeg(data):
-            return photo_to_jpeg(data)
-        return self.sandbox.convert("photo", data, owner)
+        if self.may_take_long(data):
+            return self.sandbox.convert("photo", data, owner)
+        return photo_to_jpeg(data)
 
     def normalise_garment(self, data: bytes) -> bytes:
         """Return a garment's picture as a metadata-free PNG on white.

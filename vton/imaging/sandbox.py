@@ -6,7 +6,6 @@ environment, and leaves this process free to answer meanwhile. That costs 70 ms 
 """
 
 import logging
-import math
 import os
 import signal
 import subprocess
@@ -16,9 +15,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
+from vton.deadline import seconds_left
 from vton.errors import Problem, Unavailable
+from vton.imaging.places import Place, Places
 from vton.imaging.slots import DecoderSlots
 
 logger = logging.getLogger(__name__)
@@ -27,10 +29,9 @@ CPU_SECONDS = 5
 """Twice and more what the slowest 40-megapixel photo takes (1.3 s, measured)."""
 MEMORY_BYTES = 1024**3
 """Address space of a process that decodes; the worst photo fills 340 MB (progressive CMYK)."""
-WALL_SECONDS = 10
+WALL_SECONDS = 10.0
 """For waiting until it may begin, and for decoding; Heroku ends a request after 30."""
-REFUSED_SECONDS = 60
-"""How long no photo that may be long is taken of somebody whose last one had to be ended."""
+LONG_SECONDS = 3.0
 REFUSED = 3
 """Exit status of a process that writes a Problem's code instead of a picture."""
 
@@ -40,11 +41,6 @@ def _new_slots() -> threading.BoundedSemaphore:
     return threading.BoundedSemaphore(min(2, os.cpu_count() or 1))
 
 
-def _new_places() -> threading.BoundedSemaphore:
-    """For those that are decoded and those that wait for it, each with its bytes in memory."""
-    return threading.BoundedSemaphore(6)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Sandbox:
     """Who is decoding for this process, and who has to wait. Safe to share between threads."""
@@ -52,9 +48,7 @@ class Sandbox:
     decoders: DecoderSlots
     now: Callable[[], float] = time.monotonic
     _slots: threading.BoundedSemaphore = field(default_factory=_new_slots)
-    _places: threading.BoundedSemaphore = field(default_factory=_new_places)
-    _owners: set[str] = field(default_factory=set)
-    _refused_until: dict[str, float] = field(default_factory=dict)
+    _places: Places = field(default_factory=Places)
 
     @contextmanager
     def slot(self) -> Iterator[None]:
@@ -66,61 +60,57 @@ class Sandbox:
         """Have a picture converted, by one of `convert.CONVERSIONS`, within time and memory.
 
         Raises Problem where the conversion does, Unavailable when too many others wait, and
-        `rate_limited` while a picture of the same `owner` (a user's id) is being decoded, or a
-        while after one of theirs had to be ended: else one user could keep everybody waiting.
+        `rate_limited` when the `owner` (a user's id) has used up their time, or had a picture
+        that had to be ended a while ago: else one user could keep everybody waiting.
         """
-        with self._place_for(owner):
-            child = self._run(conversion, data, owner)
+        with self._places.taken(owner, self.now) as place:
+            child = self._run(conversion, data, place)
         if child.returncode == REFUSED:
+            if place.used_seconds > LONG_SECONDS:  # which no honest photo takes, to be refused
+                self._places.refuse_for_a_while(owner, self.now())
             raise Problem(child.stdout.decode())
         if child.returncode < 0 and child.returncode != -signal.SIGXCPU:
             logger.error("a decoder was killed by signal %d: is there memory?", -child.returncode)
             raise Unavailable
         if child.returncode != 0:  # its time was over, or it crashed
-            self._refuse_for_a_while(owner)
+            self._places.refuse_for_a_while(owner, self.now())
             raise Problem("photo_unreadable")
         return child.stdout
 
-    @contextmanager
-    def _place_for(self, owner: str | None) -> Iterator[None]:
-        left = self._refused_until.get(owner, 0.0) - self.now() if owner else 0.0
-        if owner in self._owners or left > 0:
-            raise Problem("rate_limited", retry_after=max(1, math.ceil(left)))
-        if not self._places.acquire(blocking=False):
-            raise Unavailable
-        if owner:
-            self._owners.add(owner)
-        try:
-            yield
-        finally:
-            self._places.release()
-            self._owners.discard(owner or "")
-
     def _run(
-        self, conversion: str, data: bytes, owner: str | None
+        self, conversion: str, data: bytes, place: Place
     ) -> subprocess.CompletedProcess[bytes]:
-        try:
-            with self.decoders.taken(WALL_SECONDS) as lock:
+        may_begin = partial(self._places.may_begin, place)
+        with self.decoders.taken(_patience(), may_begin) as lock:
+            place.begun, began = True, self.now()
+            try:
                 return subprocess.run(  # noqa: S603  # `conversion` is ours
                     [sys.executable, "-m", "vton.imaging", conversion],
                     input=data,
                     capture_output=True,
-                    timeout=WALL_SECONDS,
+                    timeout=(patience := _patience()),
                     env=_environ(),
                     pass_fds=(lock,),  # should this process die, the child still holds it
                     check=False,
                 )
-        except subprocess.TimeoutExpired:  # the machine is too busy: CPU_SECONDS are not used up
-            self._refuse_for_a_while(owner)
-            raise Unavailable from None
+            except (
+                subprocess.TimeoutExpired
+            ):  # the machine is too busy: CPU_SECONDS are not used up
+                if patience == WALL_SECONDS:
+                    self._places.refuse_for_a_while(place.owner, self.now())
+                raise Unavailable from None
+            finally:
+                place.used_seconds = self.now() - began
 
-    def _refuse_for_a_while(self, owner: str | None) -> None:
-        """Else a few accounts with such photos could keep all others' waiting, one by one."""
-        now = self.now()
-        for other in [other for other, until in list(self._refused_until.items()) if until < now]:
-            self._refused_until.pop(other, None)
-        if owner:
-            self._refused_until[owner] = now + REFUSED_SECONDS
+
+def _patience() -> float:
+    """For how many seconds to wait, within what is left of the request. Raises Unavailable."""
+    left = seconds_left()
+    if left is None:
+        return WALL_SECONDS
+    if left <= 0:
+        raise Unavailable("there is no time left")
+    return min(WALL_SECONDS, left)
 
 
 def _environ() -> dict[str, str]:

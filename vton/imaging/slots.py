@@ -8,7 +8,7 @@ import fcntl
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,13 +75,14 @@ class DecoderSlots:
     count: int
 
     @contextmanager
-    def taken(self, seconds: float) -> Iterator[int]:
+    def taken(self, seconds: float, may: Callable[[], bool] = lambda: True) -> Iterator[int]:
         """Wait for a slot and hold it; gives the descriptor of its lock, for a child to hold, too.
 
-        Raises Unavailable when none comes free within `seconds`.
+        None is taken while `may` says that others go first. Raises Unavailable when none comes
+        free within `seconds`, and what `may` raises.
         """
         ends_at = time.monotonic() + seconds
-        while (lock := self._try()) is None:
+        while (lock := self._try() if may() else None) is None:
             if time.monotonic() > ends_at:
                 raise Unavailable
             time.sleep(RETRY_SECONDS)

@@ -6,7 +6,6 @@ paid for it: then the name of the garment's field is probably wrong.
 
 import logging
 import threading
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from vton.errors import Unavailable
@@ -51,8 +50,11 @@ class ResultCheck:
             if self._looked_at and now - self._looked_at[0] < PAUSE_SECONDS:
                 return
             self._looked_at[:] = [now]
-            with suppress(Unavailable, PictureMissing):
-                self._compare(session, task, result)
+            self._compare(session, task, result)
+        except (Unavailable, PictureMissing):
+            logger.info("session=%s its result was not looked at", session.id)
+        except Exception:
+            logger.exception("session=%s its result could not be looked at", session.id)
         finally:
             self._looking.release()
 

@@ -30,6 +30,7 @@ from vton.web.envelope import Answer, answer, answer_page, success
 from vton.web.limits import not_found_limited, rate_limited
 from vton.web.openapi import BEARER, FOR_USERS, envelope, header, page_of, refusals
 from vton.web.paging import PageQuery, next_cursor
+from vton.web.uploads import PhotosInMemory
 
 bp = Blueprint("try-on", __name__, url_prefix="/api/try-on")
 
@@ -90,8 +91,9 @@ def create_session(form: dict[str, UUID]) -> tuple[Answer, dict[str, str]]:
     checked by then; a worker makes the picture.
     """
     key = _idempotency_key()
-    photo = _uploaded_photo()
-    started = _tryons().create(current_user(), str(form["garment_id"]), photo, key)
+    user_id = current_user()
+    with cast(PhotosInMemory, current_app.extensions["photos"]).one_of(user_id):
+        started = _tryons().create(user_id, str(form["garment_id"]), _uploaded_photo(), key)
     session_id = started.session_id
     urls = {
         "status": url_for("try-on.get_status", session_id=session_id, _external=True),

@@ -78,7 +78,7 @@ class SessionRunner:
             session, SessionState(Status.PROCESSING, queued_at=queued_at, began_at=began_at)
         )
         try:
-            self._make_picture(session, report)
+            task, picture = self._make_picture(session, report)
         except Cancelled:
             logger.info("session=%s was ended elsewhere", session_id)
         except PermanentError as failure:
@@ -94,13 +94,15 @@ class SessionRunner:
                 took = self.clock.now().timestamp() - began_at
                 durations = TypicalDurations(began_at - queued_at, took)
                 self.status_cache.record_durations(durations)
+            self.result_check.check(session, task, picture)
 
-    def _make_picture(self, session: Session, report: Report) -> None:
+    def _make_picture(self, session: Session, report: Report) -> tuple[ProviderTask, bytes]:
+        """Have the picture made and store it. Return the task that made it, and the picture."""
         task = session.task or self.submitter.submit(session, report)
         for pause in backoffs():
             url, task = self._await_result(session, task, report)
             try:
-                return self._deliver(session, task, url, report)
+                return task, self._deliver(session, self._provider_of(task), url, report)
             except ResultLapsed as lapsed:
                 logger.warning(
                     "session=%s %s; for a fresh address in %g s", session.id, lapsed, pause
@@ -183,13 +185,12 @@ class SessionRunner:
         finally:
             self._picture_slots.release()
 
-    def _deliver(self, session: Session, task: ProviderTask, url: str, report: Report) -> None:
-        """Download the picture, again and again if need be, and store it.
+    def _deliver(self, session: Session, provider: Provider, url: str, report: Report) -> bytes:
+        """Download the picture, again and again if need be, store it and return it.
 
         It is paid for, so only the deadline ends this. Raises ResultLapsed where there is nothing
         at its address any more.
         """
-        provider = self._provider_of(task)
         for backoff in backoffs():
             with self._picture_slot(session):
                 report("fetching", None)
@@ -200,12 +201,13 @@ class SessionRunner:
                     logger.warning("session=%s %s; again in %g s", session.id, fault, pause)
                 else:
                     report("storing", None)
-                    return self._finish(session, task, picture)
+                    self._finish(session, picture)
+                    return picture
             self.retries.sleep_unless_cancelled(session, pause)
         raise AssertionError("unreachable")
 
-    def _finish(self, session: Session, task: ProviderTask, picture: bytes) -> None:
-        """Store the picture, then say so, and only then look at it.
+    def _finish(self, session: Session, picture: bytes) -> None:
+        """Store the picture, then say so.
 
         If that finds no unfinished session, another run may have been faster, and the picture
         is its own, too. It goes only if the session failed or its row is gone.
@@ -220,7 +222,6 @@ class SessionRunner:
         if until_available(lambda: self.sessions.succeed(session.id, path)):
             self._publish(session, SessionState(Status.SUCCESS))
             logger.info("session=%s success", session.id)
-            self.result_check.check(session, task, picture)
             return
         status = until_available(lambda: self.sessions.status(session.id))
         if status is Status.SUCCESS:  # or it was this run's own write, whose answer was lost

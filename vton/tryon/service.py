@@ -8,14 +8,15 @@ is row first, so that the session is invisible at once and a late result finds n
 import hashlib
 import logging
 import math
-from collections.abc import Collection, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import uuid4
 
 from vton.deadline import within
 from vton.errors import Problem, Unavailable
+from vton.single_flight import SingleFlight
 from vton.tryon.admission import refusal
 from vton.tryon.answers import HistoryEntry, PicturedGarment, Started, StatusView
 from vton.tryon.model import (
@@ -39,7 +40,6 @@ from vton.tryon.ports.database import (
 from vton.tryon.ports.photos import PhotoNormaliser
 from vton.tryon.ports.queue import CircuitBreaker, Jobs, StatusCache, TypicalDurations
 from vton.tryon.ports.storage import NameTaken, PictureRefused, Pictures
-from vton.tryon.single_flight import SingleFlight
 
 logger = logging.getLogger(__name__)
 
@@ -79,12 +79,15 @@ class TryOns:
         """
         if seconds := self.circuit_breaker.paused_for():
             raise Problem("provider_paused", retry_after=seconds)
-        jpeg = self.photos.normalise_photo(photo, user_id)
         fingerprint = hashlib.sha256(garment_id.encode() + photo).hexdigest()
         now_ms = int(self.clock.now().timestamp() * 1000)
+        path = photo_path(user_id, now_ms)
+        new = NewSession(str(uuid4()), user_id, garment_id, path, idempotency_key, fingerprint)
+        if self.photos.may_take_long(photo) and (earlier := self._check(new)):
+            return Started(earlier, replayed=True)
+        jpeg = self.photos.normalise_photo(photo, user_id)
         for timestamp_ms in range(now_ms, now_ms + PHOTO_NAME_TRIES):
-            path = photo_path(user_id, timestamp_ms)
-            new = NewSession(str(uuid4()), user_id, garment_id, path, idempotency_key, fingerprint)
+            new = replace(new, id=str(uuid4()), photo=photo_path(user_id, timestamp_ms))
             try:
                 return self._begin(new, jpeg)
             except NameTaken:
@@ -203,17 +206,27 @@ class TryOns:
         logger.info("session=%s queued, photo of %d bytes", new.id, len(jpeg))
         return Started(new.id, replayed=False)
 
+    def _check(self, new: NewSession) -> str | None:
+        """Find out whether the session may be begun, before its photo is decoded, which costs.
+
+        Return the id of an earlier one that is the same, and was taken. One with a key is not
+        answered here: that it is this key's, too, is recorded where it would be created.
+        """
+        with _told():
+            found = self.sessions.check(new, self.limits)
+        earlier = self._earlier(*found) if found else None
+        if earlier is None or new.idempotency_key is not None:
+            return None
+        return earlier if self._is_taken(new.user_id, earlier) else None
+
     def _create_row(self, new: NewSession) -> str | None:
         """Insert the session. Return the id of an earlier one that the key has started."""
-        try:
+        with _told():
             admission, session_id = self.sessions.create(new, self.limits)
-        except UnknownGarment:
-            errors = {"garmentId": ["There is no such garment."]}
-            raise Problem("invalid_fields", errors=errors) from None
-        except UnknownUser:
-            raise Problem("token_invalid") from None
-        if admission is Admission.CREATED:
-            return None
+        return None if admission is Admission.CREATED else self._earlier(admission, session_id)
+
+    def _earlier(self, admission: Admission, session_id: str | None) -> str | None:
+        """Return the id of an earlier session, or raise the Problem of a refusal."""
         if admission is Admission.REPLAY:
             return session_id
         raise refusal(admission, self.clock.now())
@@ -266,6 +279,18 @@ class TryOns:
             return None
         seconds = math.ceil(expected_at - self.clock.now().timestamp())
         return seconds if seconds > 0 else None
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Raise the Problem of what a new session names and is not there."""
+    try:
+        yield
+    except UnknownGarment:
+        errors = {"garmentId": ["There is no such garment."]}
+        raise Problem("invalid_fields", errors=errors) from None
+    except UnknownUser:
+        raise Problem("token_invalid") from None
 
 
 def _pictures_of(session: Session) -> list[str]:

@@ -117,9 +117,9 @@ class Submitter:
                 )
             except PictureMissing as missing:
                 if str(missing) != photo:
-                    raise PermanentError("garment_missing", f"no object {missing}") from None
+                    raise PermanentError("garment_missing", "its picture is not there") from None
                 if self.retries.age(session) > NEW_SECONDS:
-                    raise PermanentError("interrupted", f"no object {missing}") from None
+                    raise PermanentError("interrupted", "the photo is not there") from None
                 self.retries.sleep_unless_cancelled(session, AWAY_SECONDS)
 
     def _claim(self, session: Session, attempt: str) -> ProviderTask | None:

@@ -11,16 +11,19 @@ alike; the sending side stays, and carries the answer.
 """
 
 import socket
+import threading
 import time
-from collections.abc import Iterable
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from threading import Timer
 from typing import IO, Any
 
 from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from vton.errors import Problem
+from vton.deadline import seconds_left
+from vton.errors import Problem, Unavailable
 from vton.web.envelope import failure
 
 FORM_BYTES = 64 * 1024
@@ -34,6 +37,12 @@ PAUSE_SECONDS = 0.001
 client that sends faster than it is read would have the process for itself."""
 READ_BYTES = 64 * 1024
 """No more is asked for at once, so that what has come is known."""
+
+MOST_PHOTOS = 10
+MOST_OF_ONE = 3
+"""So many photos, of 10 MB at most, a process and a user have in memory at once, and"""
+TURN_SECONDS = 5.0
+"""so long others wait for their turn."""
 
 
 def init_app(app: Flask, max_file_bytes: int) -> None:
@@ -134,3 +143,30 @@ class _Body:
     def _check(self) -> None:
         if time.monotonic() >= self._deadline:
             raise Problem("upload_too_slow")
+
+
+class PhotosInMemory:
+    """How many photos requests hold in memory at once. Safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._held = Counter[str]()
+
+    @contextmanager
+    def one_of(self, user_id: str) -> Iterator[None]:
+        """Wait until one more photo of this user's may be read. Raises Unavailable."""
+        left = seconds_left()
+        patience = TURN_SECONDS if left is None else max(0.0, min(TURN_SECONDS, left))
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._has_room(user_id), patience):
+                raise Unavailable("too many photos are being taken")
+            self._held[user_id] += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._held -= Counter([user_id])
+                self._changed.notify_all()
+
+    def _has_room(self, user_id: str) -> bool:
+        return self._held.total() < MOST_PHOTOS and self._held[user_id] < MOST_OF_ONE

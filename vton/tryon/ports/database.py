@@ -115,6 +115,13 @@ class Sessions(Protocol):
         """
         ...
 
+    def check(self, new: NewSession, limits: Limits) -> tuple[Admission, str | None] | None:
+        """Return why `create` would not insert this session now, as it says so; None if it would.
+
+        Raises UnknownGarment.
+        """
+        ...
+
     def undo(self, session_id: str) -> None:
         """Delete a session that was begun and could not be accepted, with its idempotency key."""
         ...

@@ -9,6 +9,10 @@ ResultKind = Literal["new", "photo", "blank"]
 class PhotoNormaliser(Protocol):
     """Turns an uploaded file into a picture that may be stored and shown."""
 
+    def may_take_long(self, data: bytes) -> bool:
+        """Whether a photo is not plainly soon decoded. Raises Problem if it is none of ours."""
+        ...
+
     def normalise_photo(self, data: bytes, owner: str) -> bytes:
         """Return a photo as an upright JPEG without metadata, of at most 2048 pixels a side.
 
