@@ -4,6 +4,7 @@
 """
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -45,11 +46,9 @@ def _origins(value: object) -> object:
     assert isinstance(origins, tuple)
     for origin in origins:
         scheme, _, host = origin.rstrip("/").partition("://")
-        if scheme not in ("http", "https") or not host.strip("*.") or "/" in host:
-            raise _wrong(
-                "must list origins such as https://shop.example or https://*.lovable.app,"
-                f" not {origin!r}"
-            )
+        everybodys = "*" in host and not re.fullmatch(r"(\*\.)?[^*.]+(\.[^*.]+)+|[^*]+:\*", host)
+        if scheme not in ("http", "https") or not host or everybodys or re.search("[/@]", host):
+            raise _wrong("must list origins such as https://shop.example or https://*.lovable.app")
     return origins
 
 
@@ -102,6 +101,7 @@ class Config(BaseModel):
     pixazo_allowed_hosts: Items = ("gateway.pixazo.ai", "gateway.appypie.com")
     result_allowed_hosts: Items = ()
     cors_origins: Origins = ()
+    trusted_hosts: Items = ()
     session_deadline: Seconds = 600.0
     retention_days: Limit = 30
     max_unfinished_per_user: Limit = 5

@@ -5,10 +5,12 @@ from typing import Any
 
 from config import Config
 from vton.adapters.redis.connection import refuse_cluster
+from vton.process import hide_from_others
 
 
 def on_starting(_server: Any) -> None:
     """Say in a line what would never work, before anything is started."""
+    hide_from_others()
     config = Config.from_env()
     refuse_cluster(config.redis_url, config.redis_ssl_cert_reqs)
 

@@ -9,6 +9,7 @@ from vton import log
 from vton.adapters.redis.connection import refuse_cluster
 from vton.adapters.redis.queue import Liveness, open_queue
 from vton.adapters.redis.rq_worker import ThreadedWorker
+from vton.process import hide_from_others
 from vton.tryon.jobs import handlers
 from vton.wiring import WORKER_REDIS_CONNECTIONS, connect
 
@@ -28,6 +29,7 @@ def limit_arenas() -> None:
 def main() -> None:
     """Run try-ons until SIGTERM or SIGINT."""
     limit_arenas()
+    hide_from_others()
     config = Config.from_env()
     log.configure(config.log_level)
     refuse_cluster(config.redis_url, config.redis_ssl_cert_reqs)

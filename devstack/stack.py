@@ -37,6 +37,8 @@ GARMENTS = Path(__file__).parent / "samples" / "garments"
 SAMPLE_EMAIL = "sample@example.com"
 SAMPLE_PASSWORD = "sample-password"  # noqa: S105 - a loopback account, shown on the page
 DEV_ORIGINS = "http://localhost:*,http://127.0.0.1:*"
+LOCAL_HOSTS = "localhost,127.0.0.1"
+"""A page whose own name is made to lead here (DNS rebinding) is not answered: a real key costs."""
 LIST_SECONDS = 30.0
 """How long a service that has just begun may fail to list garments, on a busy machine."""
 PORT_SECONDS = 2.5
@@ -114,6 +116,7 @@ class Stack:
         """Start the parts that are not configured, then the service. Raises StartError, Stopped."""
         self._check_ports()
         self.data.mkdir(parents=True, exist_ok=True)
+        self.data.chmod(0o700)
         waiting = [
             *([] if self.environ.get("REDIS_URL") else [self._start_valkey()]),
             *([] if self.environ.get("PIXAZO_API_KEY") else [self._start_simulator()]),
@@ -123,7 +126,8 @@ class Stack:
             self._processes.wait_until_listening(running, port)
         if "SUPABASE_URL" in self.settings:
             self._create_sample_user()
-        self.settings.setdefault("CORS_ORIGINS", self.environ.get("CORS_ORIGINS", DEV_ORIGINS))
+        for name, local in (("CORS_ORIGINS", DEV_ORIGINS), ("TRUSTED_HOSTS", LOCAL_HOSTS)):
+            self.settings.setdefault(name, self.environ.get(name) or local)
         self._start_service()
 
     def _check_ports(self) -> None:

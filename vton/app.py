@@ -1,7 +1,8 @@
 """The service on one screen."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from flask import Flask
 from flask_cors import CORS
@@ -20,6 +21,9 @@ from vton.web import dashboard, envelope, headers, health, openapi, uploads
 from vton.web.limits import RequestRate
 from vton.wiring import Services, connect
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
 EXPOSED_HEADERS = (
     "Location", "Retry-After", "ETag", "RateLimit", "X-Request-ID", "Idempotency-Replayed"
 )  # fmt: skip
@@ -30,13 +34,15 @@ def create_app(config: Config, services: Services | None = None) -> Flask:
     log.configure(config.log_level)
     services = services or connect(config)
     app = Flask(__name__, static_folder="demo/static", template_folder="demo/templates")
+    rate = RequestRate(services.redis, config.rate_limit)
     app.extensions.update(
         tokens=services.tokens,
         tryons=services.tryons,
         garments=services.garments,
         health=services.health,
         migrate=services.migrate,
-        rate=RequestRate(services.redis, config.rate_limit),
+        rate=rate,
+        photos=uploads.PhotosInMemory(),
         demo=Demo(
             config.public_url,
             config.supabase_publishable_key,
@@ -46,7 +52,7 @@ def create_app(config: Config, services: Services | None = None) -> Flask:
     )
     uploads.init_app(app, MAX_BYTES)
     status_middleware.init_app(app, services.tokens, services.tryons)
-    app.wsgi_app = ProxyFix(app.wsgi_app)  # type: ignore[method-assign]
+    app.wsgi_app = _Proxied(app.wsgi_app)  # type: ignore[method-assign]
     api = openapi.init_app(app)
     api.register_blueprint(tryon_bp)
     api.register_blueprint(garments_bp)
@@ -55,11 +61,25 @@ def create_app(config: Config, services: Services | None = None) -> Flask:
     app.cli.add_command(cli.garments_commands)
     app.cli.add_command(cli.migrate)
     envelope.init_app(app)
-    headers.init_app(app)
+    headers.init_app(app, config.trusted_hosts)
     if config.admin_password:
-        dashboard.init_app(app, services.redis, QUEUE, config.admin_user, config.admin_password)
+        dashboard.init_app(
+            app, services.redis, QUEUE, config.admin_user, config.admin_password, rate
+        )
     _allow_origins(app, config.cors_origins)
     return app
+
+
+class _Proxied(ProxyFix):
+    """Takes from a proxy's header no scheme that a page cannot have: addresses are made with it."""
+
+    def __call__(
+        self, environ: "WSGIEnvironment", start_response: "StartResponse"
+    ) -> Iterable[bytes]:
+        schemes = environ.get("HTTP_X_FORWARDED_PROTO", "https").split(",")
+        if schemes[-1].strip() not in ("http", "https"):
+            del environ["HTTP_X_FORWARDED_PROTO"]
+        return super().__call__(environ, start_response)
 
 
 def _allow_origins(app: Flask, origins: Sequence[str]) -> None:

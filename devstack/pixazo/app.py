@@ -8,6 +8,7 @@ from typing import Any
 
 from flask import Blueprint, Flask, Response, current_app, jsonify, request
 
+from devstack.local import LOCAL_HOSTS, refuse_pages
 from devstack.pixazo import compose, faults, replies
 from devstack.pixazo.intake import IntakeError, read_picture
 from devstack.pixazo.settings import FATES, FaultRules, Rule, Settings
@@ -41,6 +42,8 @@ class Simulator:
 def create_app(key: str, settings: Settings) -> Flask:
     """A WSGI application that keeps its state in this process: one worker process only."""
     app = Flask(__name__)
+    app.config["TRUSTED_HOSTS"] = LOCAL_HOSTS
+    refuse_pages(app, control.url_prefix)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.extensions["simulator"] = Simulator(key, settings)
     app.register_blueprint(vendor)

@@ -5,6 +5,7 @@ from typing import Any
 from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
 
+from devstack.local import LOCAL_HOSTS, refuse_pages
 from devstack.supabase import auth, control, rest, storage, storage_errors
 from devstack.supabase.callers import KeyRejected, check_key
 from devstack.supabase.rest_schema import Schema
@@ -19,10 +20,12 @@ EXPOSED = "Content-Range, Content-Location, Range-Unit, X-Total-Count, Link, X-S
 def create_app(parts: Gateway) -> Flask:
     """The application for one project."""
     app = Flask(__name__, static_folder=None)
+    app.config["TRUSTED_HOSTS"] = LOCAL_HOSTS
     app.json.sort_keys = False  # type: ignore[attr-defined] # of the default provider
     app.extensions["gateway"] = parts
     app.extensions["rest_schema"] = Schema(parts.database)
     app.extensions["control"] = control.Control()
+    refuse_pages(app, control.bp.url_prefix)
     app.before_request(control.before_request)
     app.before_request(_answer_preflight)
     app.before_request(_require_key)
@@ -55,7 +58,8 @@ def _require_key() -> tuple[Response, int] | None:
 
 
 def _allow_every_origin(response: Response) -> Response:
-    response.headers["Access-Control-Allow-Origin"] = "*"
+    if not request.path.startswith(f"{control.bp.url_prefix}/"):
+        response.headers["Access-Control-Allow-Origin"] = "*"
     response.headers["Access-Control-Expose-Headers"] = EXPOSED
     response.headers["X-Content-Type-Options"] = "nosniff"
     return response

@@ -1,5 +1,6 @@
 """The page, driven as a person drives it, on the running stack."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -264,6 +265,62 @@ def test_who_is_no_longer_signed_in_is_asked_again(
     expect(page.locator("#sign-in-message")).to_contain_text("Please sign in again")
     expect(page.get_by_role("button", name="Continue as sample user")).to_be_visible()
     complaints.expect("status of 401", "status of 400")
+
+
+SESSION = "localStorage['vton.session']"
+
+
+def change_session(page: Page, change: str, *, elsewhere: bool) -> None:
+    """Change who is signed in, in this tab or as another one does."""
+    page.evaluate(
+        f"""elsewhere => {{
+          const oldValue = {SESSION}, newValue = JSON.stringify(({change})(JSON.parse(oldValue)));
+          {SESSION} = newValue;
+          const init = {{ key: 'vton.session', oldValue, newValue }};
+          if (elsewhere) dispatchEvent(new StorageEvent('storage', init));
+        }}""",
+        elsewhere,
+    )
+
+
+def note_a_running_one(page: Page) -> None:
+    """As the page does of a try-on that is under way."""
+    page.evaluate(
+        """() => localStorage.setItem('vton.running', JSON.stringify({
+          userId: JSON.parse(localStorage['vton.session']).user.id, tryOn: { sessionId: 'x' } }))"""
+    )
+
+
+def test_nothing_of_a_user_stays_when_their_tokens_are_refused(
+    page: Page, create_account: Callable[[], str], complaints: Complaints
+) -> None:
+    create_account()
+    choose(page)
+    note_a_running_one(page)
+    spoilt = "s => ({ ...s, expires_at: 1, access_token: 'x', refresh_token: 'x' })"
+    change_session(page, spoilt, elsewhere=False)
+
+    page.get_by_role("button", name="Try it on").click()
+
+    expect(page.locator("#sign-in-message")).to_contain_text("Please sign in again")
+    assert page.evaluate("Object.keys(localStorage)") == []
+    expect(page.locator("#preview")).not_to_have_attribute("src", re.compile("."))
+    complaints.expect("status of 401", "status of 400")
+
+
+@pytest.mark.parametrize("change", ["s => null", "s => ({ ...s, user: { id: 'somebody' } })"])
+def test_nothing_of_a_user_stays_when_another_tab_signs_out_or_in(
+    page: Page, create_account: Callable[[], str], change: str
+) -> None:
+    create_account()
+    choose(page)
+    note_a_running_one(page)
+
+    change_session(page, change, elsewhere=True)
+
+    expect(page.locator("#preview")).not_to_have_attribute("src", re.compile("."))
+    expect(page.locator("#chosen")).to_be_hidden()
+    assert page.evaluate("Object.keys(localStorage)") == ["vton.session"]
 
 
 def test_sign_out_leaves_nothing_behind(page: Page, create_account: Callable[[], str]) -> None:

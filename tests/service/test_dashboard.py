@@ -26,6 +26,7 @@ from vton.adapters.redis.rq_worker import ThreadedWorker
 from vton.app import create_app
 from vton.tryon.jobs import RUN, handlers
 from vton.web.dashboard import ENDPOINTS
+from vton.web.limits import FAILED_LOGINS
 
 PASSWORD = "pass:wörd"
 LOGIN = ("admin", PASSWORD)
@@ -67,6 +68,13 @@ class LoggedIn(FlaskClient):
         return found
 
 
+@pytest.fixture(autouse=True)
+def _nobody_has_guessed(redis: Redis) -> None:
+    """Before each test: what they guess is counted."""
+    for key in redis.keys("*vton:rate:login*"):
+        redis.delete(key)
+
+
 @pytest.fixture
 def app(stack: Stack) -> Flask:
     """The application of the running stack, with a dashboard."""
@@ -103,6 +111,22 @@ def failed(redis: Redis) -> str:
 
 
 # -- who may look ----------------------------------------------------------------------------
+
+
+def test_the_password_is_guessed_ten_times_a_minute_at_most(
+    app: Flask, caplog: pytest.LogCaptureFixture
+) -> None:
+    def answers(address: str, password: str, count: int = 1) -> list[int]:
+        sent = {"auth": ("admin", password), "environ_base": {"REMOTE_ADDR": address}}
+        return [app.test_client().get("/admin/rq/", **sent).status_code for _ in range(count)]
+
+    while (seen := answers("192.0.2.1", "wrong", FAILED_LOGINS + 1))[-1] != 429:
+        continue  # a new minute has begun meanwhile
+    assert set(seen) <= {401, 429}
+    assert answers("192.0.2.1", PASSWORD) == [429]
+    assert answers("192.0.2.2", PASSWORD) == [200]
+    assert "a sign-in to /admin/rq failed, from 192.0.2.1" in caplog.text
+    assert "wrong" not in caplog.text
 
 
 def test_without_a_password_there_is_no_dashboard(stack: Stack) -> None:

@@ -70,6 +70,37 @@ def test_who_came_by_https_stays_there(app: Flask) -> None:
     assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
 
 
+@pytest.mark.parametrize("scheme", ["javascript", "ftp", "", "https, ws", "http:x"])
+def test_no_other_scheme_is_taken_from_a_proxy(app: Flask, scheme: str) -> None:
+    seen: list[str] = []
+    app.before_request(lambda: seen.append(request.scheme))
+
+    app.test_client().get("/health/live", headers={"X-Forwarded-Proto": scheme})
+    app.test_client().get("/health/live", headers={"X-Forwarded-Proto": f"{scheme}, https"})
+
+    assert seen == ["http", "https"]
+
+
+def test_only_who_is_asked_by_a_trusted_name_answers() -> None:
+    names = {"TRUSTED_HOSTS": "localhost,127.0.0.1,.shop.example"}
+    client = create_app(Config.from_env({**REQUIRED, **names})).test_client()
+
+    def answer(host: str) -> Any:
+        return client.get("/api/try-on/history", headers={"Host": host})
+
+    trusted = ("localhost:8000", "127.0.0.1", "a.shop.example")
+    assert {answer(host).status_code for host in trusted} == {401}
+    for host in ("evil.example", "127.0.0.1.evil.example", "localhost.evil.example:8000"):
+        assert answer(host).status_code == 400
+        assert answer(host).get_json()["code"] == "bad_request"
+    probe = client.get("/health/live", headers={"Host": "10.0.0.7:8000"})
+    assert probe.status_code == 200  # by an address, as those do who restart what is not well
+
+
+def test_the_page_is_opened_by_no_other(app: Flask) -> None:
+    assert app.test_client().get("/").headers["Cross-Origin-Opener-Policy"] == "same-origin"
+
+
 def test_no_version_is_told(stack: Stack) -> None:
     answer = requests.get(f"{stack.web_url}/health/live", timeout=10)
 
@@ -160,6 +191,11 @@ def test_without_origins_nobody_may() -> None:
         "*",
         "https://",
         "https://*",
+        "https://*.com",
+        "https://*com",
+        "https://shop.*",
+        "https://*.*.shop.example",
+        "https://user@shop.example",
         "shop.example",
         "https://shop.example/page",
         "ftp://shop.example",

@@ -102,7 +102,12 @@ def test_it_starts_ends_and_remembers(tmp_path: Path) -> None:
         assert len(first) >= 6
         assert "Virtual try-on" in requests.get(web, timeout=10).text
         settings = (tmp_path / "settings.env").read_text()
-        assert (tmp_path / "settings.env").stat().st_mode & 0o077 == 0
+        for kept in (tmp_path, tmp_path / "settings.env"):
+            assert kept.stat().st_mode & 0o077 == 0
+        misled = requests.get(
+            f"http://127.0.0.1:{port}/", headers={"Host": "evil.example"}, timeout=10
+        )
+        assert misled.status_code == 400
         assert f"SUPABASE_URL=http://127.0.0.1:{port + 1}\n" in settings
         assert descendants(tmp_path)
         began = time.monotonic()

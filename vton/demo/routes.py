@@ -1,6 +1,6 @@
 """`/`: one page that uses the public API only."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
@@ -20,7 +20,7 @@ class Demo:
     supabase_url: str
     publishable_key: str
     email: str
-    password: str
+    password: str = field(repr=False)
 
 
 @bp.get("/")
@@ -32,6 +32,7 @@ def show_page() -> Response:
     response = make_response(render_template("index.html", config=_config(demo), photos=photos))
     response.headers["Cache-Control"] = "no-cache"
     response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
     response.headers["Content-Security-Policy"] = _policy(demo.supabase_url)
     return response
 

@@ -95,11 +95,22 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         if problem.code == "internal":
             logger.error("a request broke outside the application", exc_info=exc)
         else:
-            logger.warning("not understood: %s", type(exc).__name__)
+            self._note_malformed(exc)
         try:
             write_nonblock(client, _answer(problem, request_id))
         except OSError:
             logger.debug("the client has gone")
+
+    @staticmethod
+    def _note_malformed(error: BaseException) -> None:
+        may, left_out = _malformed.may_say()
+        if may:
+            more = f", and {left_out} more before" if left_out else ""
+            logger.warning("not understood: %s%s", type(error).__name__, more)
+
+
+_malformed = log.Seldom(5)
+"""Whoever sends what cannot be read can send it thousands of times a second."""
 
 
 def _problem(error: BaseException) -> Problem:

@@ -4,7 +4,10 @@ They hold for every answer that has not set its own: a page sets its own
 `Content-Security-Policy`, everything else is data, which loads and runs nothing.
 """
 
+from collections.abc import Sequence
+
 from flask import Flask, Response, request
+from werkzeug.sansio.utils import host_is_trusted
 
 from vton.errors import Problem
 
@@ -21,8 +24,19 @@ TRANSPORT_SECURITY = "max-age=31536000"
 """A year of https for this host alone: others may share its domain (herokuapp.com)."""
 
 
-def init_app(app: Flask) -> None:
-    """Add the headers to every answer."""
+def init_app(app: Flask, trusted_hosts: Sequence[str]) -> None:
+    """Add the headers to every answer; answer those only who name one of these hosts, if any are.
+
+    Health checks are answered by any name: who asks them knows an address.
+    """
+
+    def refuse_other_names() -> None:
+        named = request.environ.get("HTTP_HOST", "")
+        exempt = not trusted_hosts or request.path.startswith("/health/")
+        if not exempt and not host_is_trusted(named, trusted_hosts):
+            raise Problem("bad_request")
+
+    app.before_request(refuse_other_names)
     app.before_request(_refuse_long_preflight)
     app.after_request(_protect)
 

@@ -28,6 +28,9 @@ logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 
+FAILED_LOGINS = 10
+"""So often a minute an operator's password may be guessed from one address."""
+
 
 class RequestRate:
     """Counts requests on our own Redis connections; `per_minute` is 0 for no limit."""
@@ -38,6 +41,7 @@ class RequestRate:
         self._limit = RateLimitItemPerMinute(per_minute, namespace="vton:rate")
         self._not_found = RateLimitItemPerMinute(per_minute, namespace="vton:rate:not_found")
         self._limited = per_minute > 0
+        self._failed_logins = RateLimitItemPerMinute(FAILED_LOGINS, namespace="vton:rate:login")
 
     def count(self, user_id: str) -> None:
         """Count a request; raises Problem `rate_limited` when it is one too many."""
@@ -54,13 +58,23 @@ class RequestRate:
                 self._check(self._window.hit, self._not_found, user_id)
             raise
 
+    def check_logins(self, address: str) -> None:
+        """Raise `rate_limited` where somebody at this address has failed to sign in too often."""
+        self._check_limit(self._window.test, self._failed_logins, address)
+
+    def count_failed_login(self, address: str) -> None:
+        """Count a failed sign-in of the operator's; raises `rate_limited` as `check_logins`."""
+        self._check_limit(self._window.hit, self._failed_logins, address)
+
     def _check(self, ask: Callable[..., bool], limit: RateLimitItem, user_id: str) -> None:
-        if not self._limited:
-            return
+        if self._limited:
+            self._check_limit(ask, limit, user_id)
+
+    def _check_limit(self, ask: Callable[..., bool], limit: RateLimitItem, whose: str) -> None:
         try:
-            if ask(limit, user_id):
+            if ask(limit, whose):
                 return
-            reset_at = self._window.get_window_stats(limit, user_id).reset_time
+            reset_at = self._window.get_window_stats(limit, whose).reset_time
         except RedisError:
             logger.warning("requests are not counted: Redis is away")
             return

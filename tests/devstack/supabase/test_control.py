@@ -302,3 +302,22 @@ def test_a_fault_is_used_up_once_by_many_calls_at_a_time(control: Control) -> No
     assert (statuses.count(503), statuses.count(200)) == (5, 35)
     assert control.settings()["fault"] is None
     assert control.calls()["GET rest authors"] == 40
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "OPTIONS"])
+def test_no_page_reaches_the_panel(servers: Servers, method: str) -> None:
+    """Whatever page a browser of this machine shows could else spoil the answers, or read them."""
+    origin = {"Origin": "https://evil.example"}
+
+    answer = httpx.request(method, f"{servers.url}/_gateway/settings", headers=origin)
+
+    assert answer.status_code == 403
+    assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+def test_the_gateway_answers_to_the_names_of_this_machine_alone(servers: Servers) -> None:
+    def answer(host: str) -> int:
+        return httpx.get(f"{servers.url}/auth/v1/health", headers={"Host": host}).status_code
+
+    assert answer("localhost:1") == answer("127.0.0.1") == 200
+    assert answer("evil.example") == 400

@@ -138,7 +138,7 @@ def test_from_a_bucket_that_is_not_there_nothing_is_removed_and_all_is_well(
 def test_a_large_upload_that_is_refused_leaves_its_connection_dead(servers: Servers) -> None:
     port = int(servers.url.rsplit(":", 1)[1])
     head = (
-        "{} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "
+        "{} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer "
         f"{servers.keys.secret}\r\nContent-Type: image/png\r\nContent-Length: {{}}\r\n\r\n"
     )
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
@@ -147,7 +147,9 @@ def test_a_large_upload_that_is_refused_leaves_its_connection_dead(servers: Serv
         connection.sendall(upload.encode() + b"x" * size)
         answer = b""
         while b"KeyAlreadyExists" not in answer:
-            answer += connection.recv(65536)
+            received = connection.recv(65536)
+            assert received, answer
+            answer += received
         connection.sendall(head.format(f"GET /storage/v1/object/{BUCKET}/a.png", 0).encode())
         connection.settimeout(0.5)
         with pytest.raises(TimeoutError):

@@ -46,9 +46,19 @@ const runner = createRunner({
   isSignedOut,
 });
 
-/** Show what there is for who is signed in; take up a try-on that a reload left behind. */
+/** Whose the photo and the notes of this page are. */
+let shownId = '';
+
+/**
+ * Show what there is for who is signed in; take up a try-on that a reload left behind. What was
+ * somebody else's goes, however they were signed out.
+ */
 function drawUser() {
   const user = auth.session()?.user;
+  const left = user ? recall(user.id) : null;
+  if (!left) forget();
+  if (shownId && user?.id !== shownId) photos.clear();
+  shownId = user?.id ?? '';
   runner.stop();
   stage.hide();
   history.clear();
@@ -62,7 +72,6 @@ function drawUser() {
   if (!user) return signIn.show();
   signIn.hide();
   history.reload();
-  const left = recall(user.id);
   if (left) runner.follow(left);
 }
 
@@ -179,10 +188,7 @@ picker.addEventListener('submit', (event) => {
   showProblem(goProblem, new VtonError(`Please choose ${missing} first.`));
 });
 
-byId('sign-out', HTMLButtonElement).addEventListener('click', () => {
-  forget();
-  auth.signOut();
-});
+byId('sign-out', HTMLButtonElement).addEventListener('click', () => auth.signOut());
 
 garments.load();
 drawUser();

@@ -77,6 +77,17 @@ export function createPhotoPicker({ onChange }) {
     focus() {
       input.focus();
     },
+    /** Forget the photo: it is somebody else's. */
+    clear() {
+      if (url) URL.revokeObjectURL(url);
+      photo = null;
+      url = '';
+      showPicture(preview, '');
+      invite.hidden = false;
+      chosen.hidden = true;
+      chosen.textContent = '';
+      for (const button of samples) button.setAttribute('aria-pressed', 'false');
+    },
   };
 }
 

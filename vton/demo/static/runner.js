@@ -121,6 +121,7 @@ export function createRunner({ vton, onStart, onProgress, onEnd, onChange, isSig
       visit += 1;
       following.abort();
       running = null;
+      last = { photo: null, garmentId: '', key: '' };
     },
     get running() {
       return running;
