@@ -4,7 +4,6 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from urllib.parse import urlsplit
 
 from redis import Redis
@@ -98,7 +97,7 @@ def connect(config: Config, redis_connections: int = WEB_REDIS_CONNECTIONS) -> S
         garments=Garments(table=garment_rows, pictures=pictures, photos=adapters.converter),
         redis=redis,
         health=_health(adapters, redis),
-        migrate=partial(_migrate, config.supabase_db_url) if config.supabase_db_url else None,
+        migrate=(lambda: _migrate(config.supabase_db_url)) if config.supabase_db_url else None,
         shutdown=adapters.shutdown,
     )
 

@@ -241,3 +241,14 @@ def test_the_service_starts_submits_and_deletes_a_session(
     bare.execute("delete from try_on_history")
 
     assert one(bare, "select count(*) from erasures") == 2
+
+
+@pytest.mark.parametrize("role", ["anon", "authenticated"])
+@pytest.mark.parametrize("privilege", ["usage", "select", "update"])
+def test_no_sequence_tells_users_how_much_there_is(db: Database, role: str, privilege: str) -> None:
+    sequences = values(db, "select oid::regclass::text from pg_class where relkind = 'S'"
+                           " and relnamespace = 'public'::regnamespace")  # fmt: skip
+    query = "select has_sequence_privilege(%s, %s, %s)"
+
+    assert sequences
+    assert not any(one(db, query, role, sequence, privilege) for sequence in sequences)
