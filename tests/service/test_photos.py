@@ -643,13 +643,14 @@ def test_a_heic_that_exif_alone_turns_is_upright() -> None:
     assert close(photo.getpixel((300, 780)), (0, 0, 254))
 
 
-@pytest.mark.parametrize("cut", range(0, 1200, 7))
-def test_a_heic_whose_boxes_are_cut_or_wrong_breaks_nothing(cut: int) -> None:
+def test_a_heic_whose_boxes_are_cut_or_wrong_breaks_nothing() -> None:
     data = turned(6, container=True)
+    assert is_turned(data)
 
-    is_turned(data[:cut])
-    is_turned(data[:cut] + b"\xff\xff\xff\xff" + data[cut + 4 :])
-    is_turned(data[:cut] + bytes(8) + data[cut + 8 :])
+    for cut in range(1200):
+        is_turned(data[:cut])
+        is_turned(data[:cut] + b"\xff\xff\xff\xff" + data[cut + 4 :])
+        is_turned(data[:cut] + bytes(8) + data[cut + 8 :])
 
 
 @pytest.mark.parametrize("name", ["iccp_badcrc.png", "ztxt_2mb.png"])
