@@ -67,6 +67,10 @@ def test_other_clothes_are_new() -> None:
     assert found(dressed) == "new"
 
 
+def test_another_light_is_new() -> None:
+    assert found(photo().point(lambda value: min(255, value + 10))) == "new"
+
+
 def test_a_small_print_on_the_same_shirt_is_new() -> None:
     dressed = photo()
     ImageDraw.Draw(dressed).rectangle((270, 400, 330, 460), "white")

@@ -1,6 +1,7 @@
 """Who may have a picture decoded, and who goes first: one user never keeps all others waiting."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
@@ -137,15 +138,15 @@ def test_two_photos_of_one_user_wait_for_each_other(door: Door) -> None:
     assert order == ["first", "second"]
 
 
-def test_no_more_than_one_waits(door: Door) -> None:
+def test_no_more_than_one_waits() -> None:
     """Each has its bytes in memory."""
-    with door.places.taken("a", door.now):
-        waiting = threading.Thread(target=door.decode, args=("a", 1))
-        waiting.start()
+    door = Door(own_seconds=60)
+    with ThreadPoolExecutor(2) as threads, door.places.taken("a", door.now):
+        waiting = threads.submit(door.decode, "a", 1)
         while not door.places._waiting:
-            assert waiting.is_alive()
-        assert door.refused("a") == 1
-    waiting.join(5)
+            assert not waiting.done()
+        assert threads.submit(door.refused, "a").result(5) == 1
+    assert waiting.result()
 
 
 def test_a_wait_is_as_long_as_it_takes_until_enough_has_lapsed(door: Door) -> None:
