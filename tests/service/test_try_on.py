@@ -262,3 +262,22 @@ def test_links_begin_with_the_address_that_others_reach_supabase_at(
     assert outside in page.text
     assert outside in page.headers["Content-Security-Policy"]
     assert inside not in page.text
+
+
+def test_pictures_of_users_are_for_their_own_browser_alone(
+    user: User, garment_id: str, database: psycopg.Connection[Any]
+) -> None:
+    session_id = user.start(garment_id)
+    user.wait(session_id)
+
+    kept = database.execute(
+        "select metadata ->> 'cacheControl' from storage.objects where name like %s",
+        [f"%/{user.id}/%"],
+    ).fetchall()
+    shown = database.execute(
+        "select distinct metadata ->> 'cacheControl' from storage.objects"
+        " where name like 'garments/%'"
+    ).fetchall()
+
+    assert kept == [("max-age=3600, private",)] * 2
+    assert shown == [("max-age=3600",)]
