@@ -61,17 +61,14 @@ def photo_to_jpeg(data: bytes) -> bytes:
     """
     with _opened(data) as image:
         image.draft("RGB", _draft_size(image.size))
-        upright = _upright(_shrunk(image))
-        return encode_jpeg(_flat(upright, upright.info.get("icc_profile")))
+        return encode_jpeg(_plain(image))
 
 
 def garment_to_png(data: bytes) -> bytes:
     """Return a garment's picture as a PNG on white; without a bound on time. Raises Problem."""
     with _opened(data) as image:
         output = io.BytesIO()
-        upright = _upright(_shrunk(image))
-        plain = _flat(upright, upright.info.get("icc_profile"))
-        plain.save(output, "PNG", optimize=True)
+        _plain(image).save(output, "PNG", optimize=True)
         return output.getvalue()
 
 
@@ -188,6 +185,12 @@ def _check_pixels(image: Image.Image) -> None:
     most = MAX_WEBP_PIXELS if image.format == "WEBP" else MAX_PIXELS
     if image.width * image.height > most:
         raise Problem("photo_too_many_pixels")
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """Return a picture in bounds, upright, in sRGB and without metadata."""
+    upright = _upright(_shrunk(image))
+    return _flat(upright, upright.info.get("icc_profile"))
 
 
 def _draft_size(size: tuple[int, int]) -> tuple[int, int]:

@@ -46,8 +46,8 @@ def chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
         at += 12 + length
 
 
-LOOKS = frozenset(b"PLTE tRNS iCCP sRGB gAMA cHRM cICP sBIT eXIf".split())
-"""Beside the pixels, what a picture looks like, and how it is turned."""
+LOOKS = frozenset(b"tRNS iCCP sRGB gAMA cHRM cICP sBIT eXIf".split())
+"""What may be left out (its name begins small), and says how a picture looks or is turned."""
 MOST_OF_IT = 1_000_000
 """Bytes of one of these chunks; profiles of printers have half as many."""
 
@@ -60,11 +60,14 @@ def without_metadata(png: bytes) -> bytes:
     """
     parts = [SIGNATURE]
     for kind, whole in chunks(png):
-        plain = kind in LOOKS and kind[0] & 0x20
-        sound = len(whole) <= MOST_OF_IT and whole[-4:] == chunk(kind, whole[8:-4])[-4:]
-        if not kind[0] & 0x20 or (plain and sound):
+        needed = not kind[0] & 0x20
+        if needed or (kind in LOOKS and len(whole) <= MOST_OF_IT and _is_sound(kind, whole)):
             parts.append(whole)
     return b"".join(parts)
+
+
+def _is_sound(kind: bytes, whole: bytes) -> bool:
+    return whole == chunk(kind, whole[8:-4])
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
