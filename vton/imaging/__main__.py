@@ -7,8 +7,11 @@ from contextlib import suppress
 from PIL import Image, MpoImagePlugin, TiffImagePlugin, WebPImagePlugin  # noqa: F401
 
 from vton.errors import Problem
+from vton.imaging import jpeg, png
 from vton.imaging.convert import CONVERSIONS
 from vton.imaging.sandbox import CPU_SECONDS, MEMORY_BYTES, REFUSED
+
+MENDERS = {jpeg.START: jpeg.mended, png.SIGNATURE[:2]: png.mended}
 
 
 def main(conversion: str) -> None:
@@ -24,10 +27,25 @@ def main(conversion: str) -> None:
         with suppress(ValueError, OSError):  # macOS refuses to limit the address space
             resource.setrlimit(limit, (soft, hard))
     try:
-        sys.stdout.buffer.write(CONVERSIONS[conversion](sys.stdin.buffer.read()))
+        sys.stdout.buffer.write(_converted(conversion, sys.stdin.buffer.read()))
     except Problem as problem:
         sys.stdout.write(problem.code)
         sys.exit(REFUSED)
+
+
+def _converted(conversion: str, data: bytes) -> bytes:
+    """The picture, converted as it is, or mended first if it needs it."""
+    try:
+        return CONVERSIONS[conversion](data)
+    except Problem as problem:
+        mended = MENDERS.get(data[:2])
+        if problem.code != "photo_unreadable" or mended is None:
+            raise
+    try:
+        data = mended(data)
+    except Exception:  # it is cut, or no picture at all
+        raise Problem("photo_unreadable") from None
+    return CONVERSIONS[conversion](data)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from PIL import Image, ImageCms, ImageFile, TiffTags
 
 from vton.errors import Problem
 from vton.imaging import png
+from vton.imaging.colour import Colours
 from vton.imaging.heif import is_turned
 from vton.imaging.provenance import mark_png
 from vton.imaging.triage import is_plain_profile
@@ -31,6 +32,7 @@ HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1")
 JPEG_QUALITY = 90
 
 ORIENTATION = 0x0112
+SHORT_BYTES = 2
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -41,6 +43,9 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 """What brings a picture of each EXIF orientation upright."""
+
+_DEPTH = 24
+"""Where a PNG says of how many bits its values are."""
 
 BAND_ROWS = 64
 """Transparent pictures are made plain so many rows at a time."""
@@ -75,23 +80,33 @@ def garment_to_png(data: bytes) -> bytes:
 def result_to_png(data: bytes) -> bytes:
     """Return a result as a marked PNG; without a bound on time. Raises Problem."""
     try:
-        if data.startswith(png.SIGNATURE):
-            data = png.without_metadata(data)
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        if not data.startswith(png.SIGNATURE):
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                return _result_encoded(image)
+        data = png.without_metadata(data)
+        with _open_png(data) as image:
+            if not is_plain_profile(image.info.get("icc_profile")) or _turn(image) is not None:
+                return _result_encoded(image)
             _check_pixels(image)
-            if image.format != "PNG" or not is_plain_profile(image.info.get("icc_profile")):
-                image.load()
-                plain = on_white(image) if _transparent(image) else image
-                if image.mode != "L" or image.info.get("icc_profile"):
-                    plain = _flat(plain, image.info.get("icc_profile"))
-                return mark_png(png.encode(plain))
             if not png.check_pixels(data):
                 image.load()
+                data = png.mended(data)  # nothing is left behind the pixels
             return mark_png(data)
     except Problem:
         raise
     except Exception:
         raise Problem("photo_unreadable") from None
+
+
+def _result_encoded(image: Image.Image) -> bytes:
+    """Return a result upright, on white and in sRGB; grey without a profile stays grey."""
+    _check_pixels(image)
+    image.load()
+    upright = eight_bit(_upright(image))
+    plain = on_white(upright) if _transparent(upright) else upright
+    plain.info = upright.info
+    grey = plain.mode == "L" and not upright.info.keys() & {"icc_profile", "colours"}
+    return mark_png(png.encode(plain if grey else _flat(plain)))
 
 
 CONVERSIONS: Mapping[str, Callable[[bytes], bytes]] = {
@@ -148,7 +163,7 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
 def _open(data: bytes, format_name: str) -> ImageFile.ImageFile:
     """Read a picture's header. HEIC stays unknown to the rest of Pillow: nothing is registered."""
     if format_name == "PNG":
-        data = png.without_metadata(data)
+        return _open_png(png.without_metadata(data))
     if format_name != "HEIF":
         return Image.open(io.BytesIO(data), formats=[format_name])
     _check_whole(data)
@@ -158,6 +173,29 @@ def _open(data: bytes, format_name: str) -> ImageFile.ImageFile:
     if not image.info["primary"]:  # the one that the file is about cannot be read
         raise Problem("photo_unreadable")
     image.info["orientation"] = 1 if is_turned(data) else image.info.get("original_orientation")
+    nclx = image.info.get("nclx_profile")
+    if nclx and not image.info.get("icc_profile"):
+        image.info["colours"] = Colours.of_h273(
+            nclx["color_primaries"], nclx["transfer_characteristics"]
+        )
+    return image
+
+
+def _open_png(data: bytes) -> ImageFile.ImageFile:
+    """Read a PNG's header, and what Pillow leaves.
+
+    That is what its colours mean, and the see-through one in as many bits as its pixels will have.
+    """
+    image = Image.open(io.BytesIO(data), formats=["PNG"])
+    with suppress(ArithmeticError):  # numbers that make no colours are no reason to refuse a photo
+        if colours := Colours.of_png(data):
+            image.info["colours"] = colours
+            image.info.pop("icc_profile", None)  # `cICP` is asked first
+    key, bits = image.info.get("transparency"), data[_DEPTH]
+    if bits == 16 and isinstance(key, tuple):
+        image.info["transparency"] = tuple(value >> 8 for value in key)
+    elif bits < 8 and isinstance(key, int) and image.mode != "P":
+        image.info["transparency"] = key * 255 // (2**bits - 1)
     return image
 
 
@@ -190,7 +228,7 @@ def _check_pixels(image: Image.Image) -> None:
 def _plain(image: Image.Image) -> Image.Image:
     """Return a picture in bounds, upright, in sRGB and without metadata."""
     upright = _upright(_shrunk(image))
-    return _flat(upright, upright.info.get("icc_profile"))
+    return _flat(upright)
 
 
 def _draft_size(size: tuple[int, int]) -> tuple[int, int]:
@@ -212,6 +250,7 @@ def _shrunk(image: Image.Image) -> Image.Image:
     plain and smaller in bands: 40 megapixels take 230 MB so, and 530 MB otherwise.
     """
     image.load()
+    image = eight_bit(image)
     if image.mode not in ("1", "P") and not _transparent(image):
         image.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0)
         return image
@@ -228,8 +267,6 @@ def _shrunk(image: Image.Image) -> Image.Image:
 
 
 def _transparent(image: Image.Image) -> bool:
-    if image.mode.startswith("I"):  # 16 bits: Pillow would clip them on the way to RGBA
-        return False
     return image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
 
 
@@ -244,39 +281,54 @@ def on_white(image: Image.Image) -> Image.Image:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Turn a picture by its EXIF; libheif has turned a HEIC already where its container says so.
+    """Turn a picture by its EXIF; libheif has turned a HEIC already where its container says so."""
+    turn = _turn(image)
+    return image if turn is None else image.transpose(turn)
 
-    As browsers do: not by what XMP says, and not by a tag of another type than it has (EXIF 2.32,
-    4.6.4: orientation is a SHORT).
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """What brings a picture upright, as browsers do it.
+
+    Not by what XMP says, and not by a tag of another type than it has (EXIF 2.32, 4.6.4:
+    orientation is one SHORT).
     """
     if "orientation" in image.info:
-        turn = _TURNS.get(image.info["orientation"])
-        return image if turn is None else image.transpose(turn)
+        return _TURNS.get(image.info["orientation"])
     with suppress(Exception):  # EXIF that cannot be read is no reason to refuse a photo
         exif = Image.Exif()
         exif.load(image.info["exif"])
-        turn = _TURNS.get(exif[ORIENTATION])
-        if turn is not None and exif._info.tagtype[ORIENTATION] == TiffTags.SHORT:  # type: ignore[union-attr]
-            image = image.transpose(turn)
-    return image
+        tags = exif._info
+        if tags is not None and tags.tagtype[ORIENTATION] == TiffTags.SHORT:
+            one = len(tags._tagdata[ORIENTATION]) == SHORT_BYTES
+            return _TURNS.get(exif[ORIENTATION]) if one else None
+    return None
 
 
 def eight_bit(image: Image.Image) -> Image.Image:
-    """Return a grey picture of 16 bits with 8; Pillow would clip it."""
-    if image.mode in ("I;16", "I;16B", "I"):
-        return image.point(lambda value: value / 256).convert("L")
-    return image
+    """Return a grey picture of 16 bits with 8, and with an alpha channel where one is see-through.
+
+    Pillow would clip it.
+    """
+    if image.mode not in ("I;16", "I;16B", "I"):
+        return image
+    grey, info = image.point(lambda value: value / 256).convert("L"), image.info.copy()
+    key = info.pop("transparency", None)
+    if key is not None:
+        opaque = [255 * (value != key) for value in range(1 << 16)]
+        grey = Image.merge("LA", (grey, image.convert("I").point(opaque, "L")))
+    grey.info = info
+    return grey
 
 
-def _flat(image: Image.Image, icc: bytes | None) -> Image.Image:
-    """Return 8-bit sRGB pixels without metadata, by a colour profile if there is one."""
-    image = _to_srgb(eight_bit(image), icc)
+def _flat(image: Image.Image) -> Image.Image:
+    """Return 8-bit sRGB pixels without metadata, by what the picture says of its colours."""
+    image = _to_srgb(image, image.info.get("icc_profile"), image.info.get("colours"))
     image.info = {}  # whatever an encoder would write of it
     return image
 
 
-def _to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
-    """Convert to sRGB by the embedded colour profile; phones record Display P3."""
+def _to_srgb(image: Image.Image, icc: bytes | None, colours: Colours | None) -> Image.Image:
+    """Convert to sRGB by the embedded colour profile, or by numbers; phones record Display P3."""
     if icc and image.mode in ("RGB", "CMYK", "L"):
         try:
             source = ImageCms.ImageCmsProfile(io.BytesIO(icc))
@@ -287,4 +339,7 @@ def _to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
                 return converted
         except (ImageCms.PyCMSError, OSError):
             pass  # an unusable profile is no reason to refuse a photo
+    if colours:
+        with suppress(ArithmeticError):  # nor are numbers that make no colours
+            return colours.to_srgb(image)
     return image if image.mode == "RGB" else image.convert("RGB")

@@ -1,9 +1,12 @@
 """Pictures made safe: decoded once, upright, without metadata, in bounds.
 
 What is soon decoded is decoded here: a JPEG whose markers show that it is an ordinary one, as
-phones send it, and a result of ordinary size. Everything else goes to the sandbox.
+phones send it, and a result of ordinary size. Everything else goes to the sandbox, and so does
+what could not be read here.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -36,9 +39,10 @@ class PictureConverter:
         `photo_too_large`, `photo_unsupported`, `photo_unreadable`, `photo_too_small` or
         `photo_too_many_pixels`, and what `Sandbox.convert` raises for this `owner` (a user's id).
         """
-        if self.may_take_long(data):
-            return self.sandbox.convert("photo", data, owner)
-        return photo_to_jpeg(data)
+        if not self.may_take_long(data):
+            with _untidy_ones():
+                return photo_to_jpeg(data)
+        return self.sandbox.convert("photo", data, owner)
 
     def normalise_garment(self, data: bytes) -> bytes:
         """Return a garment's picture as a metadata-free PNG on white.
@@ -55,7 +59,7 @@ class PictureConverter:
         not a whole picture in bounds, and Unavailable as the sandbox does.
         """
         if is_ordinary_result(data):
-            with self.sandbox.slot():
+            with _untidy_ones(), self.sandbox.slot():
                 return result_to_png(data)
         return self.sandbox.convert("result", data)
 
@@ -73,3 +77,13 @@ class PictureConverter:
                 return kind_of_result(result, photo)
         except Exception:  # decoders raise whatever damaged bytes lead them into
             return None
+
+
+@contextmanager
+def _untidy_ones() -> Iterator[None]:
+    """Leave what cannot be read to the sandbox, which mends what is only untidy."""
+    try:
+        yield
+    except Problem as problem:
+        if problem.code != "photo_unreadable":
+            raise

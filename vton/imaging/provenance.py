@@ -15,25 +15,15 @@ XMP = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 </rdf:Description></rdf:RDF></x:xmpmeta>
 <?xpacket end="r"?>"""
 
-# What a picture looks like, by the PNG specification; every other chunk is metadata.
-_PICTURE_CHUNKS = frozenset(
-    b"IHDR PLTE IDAT IEND tRNS cHRM gAMA iCCP sBIT sRGB cICP mDCV cLLI bKGD pHYs".split()
-)
-
-_PIXELS = frozenset((b"IDAT", b"IEND"))
-
 
 def mark_png(png: bytes) -> bytes:
-    """Return a PNG with the same pixels' bytes, with our mark in place of its metadata.
+    """Return a PNG without metadata with our mark in it, and without EXIF.
 
-    What stands behind the pixels, or behind the picture's end, goes, too. Raises ValueError if
-    `png` is no whole PNG.
+    Raises ValueError if `png` is no whole PNG.
     """
-    parts, wanted = [SIGNATURE], _PICTURE_CHUNKS
+    parts = [SIGNATURE]
     for kind, whole in chunks(png):
-        if kind == b"IDAT":
-            wanted = _PIXELS  # everything else has its place before them
-        if kind in wanted:
+        if kind != b"eXIf":
             parts.append(whole)
         if kind == b"IHDR":
             parts.append(chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP.encode()))
