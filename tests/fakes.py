@@ -171,9 +171,13 @@ class FakeDatabase:
         self.rows, self.keys = before
         return None if found[0] is Admission.CREATED else found
 
-    def undo(self, session_id: str) -> None:
+    def undo(self, session_id: str) -> bool:
+        submits = [s.outcome for s in self.ledger.values() if s.session_id == session_id]
+        if session_id in self.rows and set(submits) - {"not_accepted"}:
+            return False
         self.keys = {key: value for key, value in self.keys.items() if value[1] != session_id}
         self._delete(session_id)
+        return True
 
     def delete_idempotency_keys(self, before: datetime) -> None:
         self.keys = {key: value for key, value in self.keys.items() if value[2] >= before}
@@ -403,6 +407,7 @@ class FakeJobs:
         self.queue.append(session_id)
 
     def enqueue_again(self, session_id: str) -> None:
+        self.cancelled_ids.discard(session_id)
         self.queue.append(session_id)
 
     def cancel(self, session_id: str) -> None:

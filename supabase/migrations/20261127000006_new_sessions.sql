@@ -140,16 +140,25 @@ begin
   return next;
 end $$;
 
+drop function if exists public.undo_session(uuid);  -- it returned nothing once
 -- Take back a session that was begun and could not be taken: its row and its keys. Not while its user
--- creates one, who would find a key of it.
-create or replace function public.undo_session(p_id uuid) returns void
+-- creates one, who would find a key of it. False, and it stays, if it was submitted: that may be paid.
+create or replace function public.undo_session(p_id uuid) returns boolean
 language plpgsql set search_path = '' as $$
 begin
   perform pg_advisory_xact_lock(hashtextextended('vton.user.' || k.user_id, 0))
   from public.idempotency_keys k where k.session_id = p_id limit 1;
+  perform from public.try_on_history where id = p_id for update;  -- as a claim does
+  if exists (select from public.submits s where s.session_id = p_id and s.outcome <> 'not_accepted')
+    and exists (select from public.try_on_history where id = p_id)
+  then
+    return false;
+  end if;
   delete from public.idempotency_keys where session_id = p_id;
   delete from public.try_on_history where id = p_id;
+  return true;
 end $$;
+
 revoke execute on function
   public.tried_today(uuid),
   public.refused_today(uuid),

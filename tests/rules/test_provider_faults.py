@@ -258,7 +258,8 @@ def test_a_deadline_ends_whatever_goes_on(world: World, step: str) -> None:
     session_id = run(world)
 
     assert ended(world, session_id) == "deadline_exceeded"
-    assert 600 <= world.clock.seconds < 610
+    least = 450 if step == "submit_answers" else 600  # what would be too late is not paid
+    assert least <= world.clock.seconds < 610
 
 
 def test_a_session_past_its_deadline_is_not_submitted(world: World) -> None:

@@ -13,10 +13,10 @@ from vton.adapters.http.client import Answer
 from vton.adapters.pixazo.replies import (
     error_text,
     is_about_the_garment_field,
-    read_status,
     read_submit,
     retry_after,
 )
+from vton.adapters.pixazo.replies import read_status as read_status_of
 from vton.tryon.ports.provider import (
     PaymentRequired,
     PermanentError,
@@ -56,6 +56,13 @@ def answer(
     """An answer with this JSON, or with these bytes."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     return Answer(status, responses.get(status, "Odd"), headers or {}, content)
+
+
+def read_status(found: Answer) -> Progress:
+    """What an answer says of the task `a`, which it names if it is a JSON object."""
+    body = found.json()
+    named = json.dumps({"request_id": "a", **body}).encode() if body else found.content
+    return read_status_of(Answer(found.status, found.reason, found.headers, named), "a")
 
 
 def refusal(found: Answer) -> tuple[type[ProviderError], str | None]:
@@ -252,11 +259,11 @@ def test_what_a_refused_submit_means(
     ("code", "meaning"),
     [
         *((code, ACCOUNT) for code in (1000, 1001, 1002, 1003, 1004, 1103, 1304)),
-        *((code, ACCOUNT) for code in (1202, 1203, 1, 7, -1, 4999, "1002")),
+        *((code, ACCOUNT) for code in (1202, 1203, "1002")),
         *((code, PAY) for code in (1100, 1101, 1102, "1102")),
         *((code, PHOTO) for code in (1200, 1201, 1300, 1301, "1301")),
         *((code, LATER) for code in (1302, 1303, 5001, "1303")),
-        *((code, UNCERTAIN) for code in (5000, 5002, 9999, "5000", 123456789)),
+        *((code, UNCERTAIN) for code in (5000, 5002, 9999, "5000", 123456789, 1, 7, -1, 4999)),
     ],
 )
 def test_what_klings_code_means_in_an_answer_that_is_well(
@@ -264,10 +271,24 @@ def test_what_klings_code_means_in_an_answer_that_is_well(
     code: object,
     meaning: tuple[type[ProviderError], str | None],
 ) -> None:
-    body = {"code": code, "message": "m", "request_id": "trace", "data": {"task_id": "t"}}
+    body = {"code": code, "message": "m", "request_id": "trace", "data": {}}
 
     assert refusal(answer(body)) == meaning
     assert len(alarms(caplog)) == (meaning == ACCOUNT)
+
+
+@pytest.mark.parametrize("code", [0, 1, 200, "202", 1302, 1002, 5000])
+@pytest.mark.parametrize("status", [200, 201, 202])
+def test_an_answer_with_a_task_has_one_whatever_its_code(code: object, status: int) -> None:
+    """It is paid for: to call it refused would keep it out of every limit, or pay it again."""
+    body = {"code": code, "message": "SUCCEED", "request_id": "trace", "data": {"task_id": "t"}}
+
+    assert read_submit(answer(body, status)) == ("t", None, True)
+
+
+@pytest.mark.parametrize("code", [200, "200", 202, 299])
+def test_a_code_of_http_is_no_refusal(code: object) -> None:
+    assert read_submit(answer({"code": code, "request_id": "a"}, 202)) == ("a", None, False)
 
 
 @pytest.mark.parametrize("status", [403, 429, 503])
@@ -438,7 +459,7 @@ FAILED = [
 def placed(word: object, place: str) -> dict[str, Any]:
     """A status, with this word where one of the contracts puts it."""
     if place.startswith("data."):
-        return {"code": 0, "data": {place.removeprefix("data."): word}}
+        return {"code": 0, "data": {"task_id": "a", place.removeprefix("data."): word}}
     return {"request_id": "a", place: word}
 
 
@@ -500,7 +521,7 @@ def test_a_task_that_ended_in_error_costs_nothing(word: str, place: str) -> None
     ],
 )
 def test_a_task_that_failed_for_its_pictures_is_about_the_photo(body: dict[str, Any]) -> None:
-    assert read_status(answer(body)) == Progress(failure="photo_rejected")
+    assert read_status(answer({"task_id": "a", **body})) == Progress(failure="photo_rejected")
 
 
 def test_a_403_about_the_picture_is_no_alarm(caplog: pytest.LogCaptureFixture) -> None:
@@ -521,11 +542,30 @@ def test_a_403_about_the_picture_is_no_alarm(caplog: pytest.LogCaptureFixture) -
     ],
 )
 def test_the_first_reason_counts(body: dict[str, Any]) -> None:
-    assert read_status(answer(body)) == Progress(failure="provider_failed")
+    assert read_status(answer({"request_id": "a", **body})) == Progress(failure="provider_failed")
+
+
+@pytest.mark.parametrize("body", [
+    {"status": "error", "message": "rate limit exceeded"},
+    {"status": "failed", "message": "Too many requests"},
+    {"status": "success", "message": "ok"},
+    {"request_id": "another", "status": "ERROR"},
+    {"code": 0, "data": {"task_id": "another", "task_status": "failed"}},
+    {"code": 0, "request_id": "trace", "data": {"task_status": "failed"}},
+])  # fmt: skip
+def test_an_answer_that_does_not_name_the_task_does_not_end_it(body: dict[str, Any]) -> None:
+    """It is paid for, and to take it for failed would throw it away, or pay it again."""
+    with pytest.raises(RetryableError):
+        read_status_of(answer(body), "a")
+
+
+@pytest.mark.parametrize("word", ["COMPLETED", "new word"])
+def test_a_picture_is_taken_from_whatever_names_it(word: str) -> None:
+    assert read_status_of(answer({"status": word, "output": URL}), "a") == Progress(URL)
 
 
 def test_why_a_task_failed_is_logged_without_our_urls(caplog: pytest.LogCaptureFixture) -> None:
-    read_status(answer({"status": "FAILED", "error": f"cannot open {OURS} ...\n"}))
+    read_status(answer({"id": "a", "status": "FAILED", "error": f"cannot open {OURS} ...\n"}))
 
     assert "'cannot open <URL> ... '" in caplog.text
     assert "supabase" not in caplog.text

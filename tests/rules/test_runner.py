@@ -124,7 +124,7 @@ FAULTS: dict[str, tuple[str, list[Any], str, list[str]]] = {
     ),
     "submit: never any money": (
         "submit", [PaymentRequired("402")] * 99, "deadline_exceeded", ["not_accepted"] * 5,
-    ),
+    ),  # the last was claimed too late, and not made
     "submit: no key": (
         "submit", [refused("provider_unavailable")], "provider_unavailable", ["not_accepted"],
     ),
@@ -190,7 +190,7 @@ def test_what_a_fault_of_the_provider_leads_to(world: World, name: str) -> None:
         assert world.told(session_id) == SessionState(Status.SUCCESS)
     else:
         assert_failed(world, session_id, end)
-    assert len(world.provider.submitted) == len(ledger)
+    assert len(world.provider.submitted) == len(ledger) - (name == "submit: never any money")
     assert world.outcomes(session_id) == ledger
     assert [state.status for state in world.polls.told[:-1]] == [Status.PROCESSING]
 
@@ -737,7 +737,7 @@ def test_a_run_outlasts_what_is_away(world: World, call: str, times: int, after:
     session = world.session(session_id)
     assert (session.status, session.result) == (Status.SUCCESS, session.result_path)
     assert world.bucket.objects[session.result_path] == b"png"
-    assert world.outcomes(session_id) == ["accepted"]
+    assert world.outcomes(session_id)[-1] == "accepted"  # behind a claim that was too old by then
     assert len(world.provider.submitted) == 1
     assert Status.FAILED not in {state.status for state in world.polls.told}
 

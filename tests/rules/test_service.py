@@ -427,6 +427,25 @@ def test_what_could_not_be_undone_is_cancelled_at_once(world: World, call: str) 
     assert world.queue.queue == []
 
 
+def test_what_was_submitted_before_it_could_be_undone_is_started(world: World) -> None:
+    """The queue took the job, and only its answer was lost: to repeat it would be paid twice."""
+    world.spoil("jobs.enqueue", lambda: run_first(world), after=True)
+
+    session_id = world.start(key="k")
+
+    assert world.session(session_id).status is Status.SUCCESS
+    assert world.start(key="k") == session_id
+    assert len(world.provider.submitted) == 1
+    assert world.queue.cancelled_ids == set()
+
+
+def run_first(world: World) -> None:
+    """Have a worker run the one job before its request knows that it was enqueued."""
+    (session_id,) = world.database.rows
+    world.runner.run(session_id)
+    raise Unavailable
+
+
 def test_a_photo_that_an_undo_could_not_remove_is_erased_by_the_sweep(world: World) -> None:
     world.spoil("jobs.enqueue")
     world.spoil("pictures.remove")
@@ -1113,6 +1132,22 @@ def test_somebody_elses_delete_changes_nothing(world: World) -> None:
 
     assert world.tryons.status(world.user_id, session_id).state.status is Status.SUCCESS
     assert len(world.bucket.objects) == 2
+    assert world.queue.cancelled_ids == set()
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_lost_call_does_not_make_somebody_elses_session_ones_own(
+    world: World, after: bool
+) -> None:
+    session_id = world.start()
+    world.spoil("sessions.delete", after=after)
+
+    assert refused(lambda: world.tryons.delete(str(uuid4()), session_id)).code == (
+        "session_not_found"
+    )
+    world.runner.run(session_id)
+
+    assert world.session(session_id).status is Status.SUCCESS
     assert world.queue.cancelled_ids == set()
 
 

@@ -139,9 +139,9 @@ def test_an_accepted_submit_closes_the_breaker(world: World) -> None:
 def test_what_ends_the_wait_for_the_first_poll_does_not_lose_the_task(
     world: World, end: Callable[[World, Session], None], raised: type[Exception]
 ) -> None:
-    world.submitter = replace(world.submitter, first_poll=60.0)
+    world.submitter = replace(world.submitter, first_poll=200.0)
     session = claimed(world)
-    world.clock.sleep(580)
+    world.clock.sleep(440)
     world.clock.after(2, lambda: end(world, session))
 
     with pytest.raises(raised):
@@ -222,7 +222,7 @@ def test_while_a_session_waits_to_submit_again_nothing_claims_it(
     assert claims == [False]
 
 
-@pytest.mark.parametrize("count", [1, 2, 4])
+@pytest.mark.parametrize("count", [1, 2, 3])
 def test_for_want_of_money_the_breaker_trips_each_time(world: World, count: int) -> None:
     world.provider.submit_answers = [PaymentRequired("402")] * count
     session = claimed(world)
@@ -489,7 +489,7 @@ def test_a_session_that_is_not_to_go_on_is_not_submitted(
 
 
 @pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize("times", [1, 2, 5])
+@pytest.mark.parametrize("times", [1, 2])
 def test_a_claim_whose_answer_is_lost_is_the_same_claim(
     world: World, times: int, after: bool
 ) -> None:
@@ -772,7 +772,10 @@ def test_whose_deadline_passes_while_its_pictures_are_prepared_claims_nothing(
     ],
     ids=["503", "429", "402"],
 )
-def test_nothing_is_submitted_at_the_deadline_or_after_it(world: World, answers: list[Any]) -> None:
+def test_nothing_is_submitted_that_would_not_be_there_in_time(
+    world: World, answers: list[Any]
+) -> None:
+    """Nothing in the last quarter of a session's time: it would be paid, and most likely lost."""
     world.provider.submit_answers = answers
     session = claimed(world)
     made = submit_times(world, 100)
@@ -781,6 +784,54 @@ def test_nothing_is_submitted_at_the_deadline_or_after_it(world: World, answers:
         submit(world, session)
 
     assert raised.value.code == "deadline_exceeded"
-    assert world.clock.seconds == 600
-    assert max(made) < 600
+    assert 450 < world.clock.seconds <= 600
+    assert max(made) <= 450
     assert set(world.outcomes(session.id)) == {"not_accepted"}
+
+
+def test_the_last_moment_to_submit_is_taken(world: World) -> None:
+    session = claimed(world)
+    world.clock.sleep(450)
+
+    submit(world, session)
+
+    assert world.outcomes(session.id) == ["accepted"]
+
+
+@pytest.mark.parametrize("seconds", [4.5, 30.0, 3000.0])
+def test_a_run_that_stood_still_behind_its_claim_does_not_pay(world: World, seconds: float) -> None:
+    """Meanwhile another run may have taken the claim for a dead one's, and told the user so."""
+    session = claimed(world)
+    slow = world.clock.sleep
+    world.spoil("sessions.claim_submit", lambda: slow(seconds), after=True)
+    if seconds > 25:
+        world.spoil("sessions.claim_submit", lambda: world.database.fail(session.id, "interrupted"))
+
+    if seconds > 25:
+        with pytest.raises((Cancelled, PermanentError)):
+            submit(world, session)
+        assert world.provider.submitted == []
+        assert world.outcomes(session.id) == ["not_accepted"]
+    else:
+        submit(world, session)
+        assert world.outcomes(session.id) == ["not_accepted", "accepted"]
+
+
+def test_a_claim_whose_answer_was_lost_for_long_is_made_anew(world: World) -> None:
+    """By the ledger's clock it is as old as its first answer."""
+    session = claimed(world)
+    world.spoil("sessions.claim_submit", times=5, after=True)
+
+    submit(world, session)
+
+    assert world.outcomes(session.id) == ["not_accepted", "accepted"]
+    assert len(world.provider.submitted) == 1
+
+
+def test_who_is_refused_for_money_is_counted_for_it(world: World) -> None:
+    """A picture may be refused in words like these; else one account could pause all, unpaid."""
+    world.provider.submit_answers = [PaymentRequired("403")]
+
+    submit(world, claimed(world))
+
+    assert [submit.refused for submit in world.database.ledger.values()] == [True, False]

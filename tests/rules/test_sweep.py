@@ -75,6 +75,22 @@ def test_what_its_request_could_not_undo_is_undone(world: World) -> None:
     assert world.queue.queue == []
 
 
+@pytest.mark.parametrize("outcome", ["open", "accepted", "uncertain", "not_accepted"])
+def test_what_was_submitted_is_not_undone_but_goes_on(world: World, outcome: str) -> None:
+    """It may be paid; a mark that somebody else's request has left takes nothing away."""
+    session_id = lost(world)
+    world.queue.cancelled_ids.add(session_id)
+    world.database.claim_submit(session_id, "attempt", 0)
+    world.database.ledger["attempt"].outcome = outcome
+
+    world.sweep.run_once()
+
+    undone = outcome == "not_accepted"
+    assert list(world.database.rows) == ([] if undone else [session_id])
+    assert world.queue.queue == ([] if undone else [session_id])
+    assert world.queue.cancelled_ids == ({session_id} if undone else set())
+
+
 def test_what_is_past_its_deadline_fails_and_is_told(world: World) -> None:
     session_id = lost(world)
     world.clock.sleep(600)

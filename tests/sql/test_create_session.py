@@ -261,6 +261,24 @@ def test_an_undone_session_is_gone_with_its_key_and_no_other_is(db: Database) ->
     assert create(db, user_id, key="undone", fingerprint="another")[0] == "created"
 
 
+@pytest.mark.parametrize("outcome", ["open", "accepted", "uncertain", "not_accepted"])
+def test_a_submitted_session_is_not_undone(db: Database, outcome: str) -> None:
+    """It may be paid for. Twice asked, once deleted: there is nothing more to do."""
+    _, session_id = create(db, make_user(db), key="k")
+    db.execute("update try_on_history set status = 'processing'")
+    db.execute("select claim_submit(%s, %s, 0)", [session_id, session_id])
+    if outcome != "open":
+        task = "t" if outcome == "accepted" else None
+        db.execute("select record_outcome(%s, %s, %s, %s)", [session_id, outcome, task, task])
+
+    undone = values(db, "select undo_session(%s)", session_id)
+
+    assert undone == [outcome == "not_accepted"]
+    assert values(db, "select id from try_on_history") == ([] if undone[0] else [session_id])
+    db.execute("delete from try_on_history")
+    assert values(db, "select undo_session(%s)", session_id) == [True]
+
+
 # -- a second tap ----------------------------------------------------------------------------------
 
 

@@ -168,8 +168,8 @@ class TryOns:
         except Unavailable:  # it may have been done, and only the answer be lost
             session, tried_before = self.sessions.delete(session_id, user_id), True
         self.status_cache.mark_deleted(user_id, session_id)
-        if session is None and not tried_before:
-            raise Problem("session_not_found")
+        if session is None and not (tried_before and self.sessions.status(session_id) is None):
+            raise Problem("session_not_found")  # or it is somebody else's
         logger.info("session=%s deleted", session_id)
         if session is None or not session.status.ended:
             with suppress(Unavailable):  # a run that is not told finds no row in the end
@@ -201,8 +201,9 @@ class TryOns:
             self._undo(new, [])
             raise Unavailable from None
         except Exception:
-            self._undo(new, [new.photo])
-            raise
+            if self._undo(new, [new.photo]):
+                raise
+            logger.warning("session=%s was begun, though nobody was told so", new.id)
         logger.info("session=%s queued, photo of %d bytes", new.id, len(jpeg))
         return Started(new.id, replayed=False)
 
@@ -248,19 +249,22 @@ class TryOns:
             self.clock.sleep(REPLAY_PAUSE_SECONDS)
         raise Problem("idempotency_in_progress", retry_after=1)
 
-    def _undo(self, new: NewSession, pictures: Collection[str]) -> None:
+    def _undo(self, new: NewSession, pictures: Collection[str]) -> bool:
         """Take back what was begun. What cannot be now is told to the sweep.
 
-        The client was told to try again: the sweep must not run what they may start anew.
+        The client is told to try again: the sweep must not run what they may start anew. False if
+        there is nothing to take back any more, as it was submitted, and is paid for.
         """
         try:
             with within(UNDO_SECONDS):  # the request's own time may be over
-                self.sessions.undo(new.id)
+                if not self.sessions.undo(new.id):
+                    return False
                 self.pictures.remove(pictures)
         except Unavailable:
             logger.warning("session=%s could not be undone", new.id)
             with suppress(Unavailable):
                 self.jobs.cancel(new.id)
+        return True
 
     # -- time ----------------------------------------------------------------------------
 

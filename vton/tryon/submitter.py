@@ -14,7 +14,7 @@ from uuid import uuid4
 from vton.errors import Unavailable
 from vton.tryon.model import ProviderTask, Session
 from vton.tryon.ports.clock import Clock, Shutdown
-from vton.tryon.ports.database import ClaimResult, Outcome, Sessions, SubmitLedger
+from vton.tryon.ports.database import Claim, ClaimResult, Outcome, Sessions, SubmitLedger
 from vton.tryon.ports.provider import (
     FormRefused,
     Inputs,
@@ -38,6 +38,11 @@ logger = logging.getLogger(__name__)
 
 CLAIM_SECONDS = 25.0
 """A submit lasts 20 s at most; a claim that is older belongs to no living run."""
+FRESH_SECONDS = 4.0
+"""A claim that is older is not submitted on: the process stood still, and another run may see it as
+nobody's before the submit is over."""
+LAST_PART = 0.25
+"""Of a session's time: what has not been submitted by then would be paid, and not be there in time."""
 NEW_SECONDS = 60.0
 """So long after its start a session's photo may still be on its way."""
 LAST_TRIES = 10
@@ -79,12 +84,12 @@ class Submitter:
         inputs, refused_for_money = self._prepare(session), False
         for backoff in backoffs():
             attempt = str(uuid4())
-            started = self._claim(session, attempt)
-            if started is not None:
-                return started
+            claim = self._claim(session, attempt)
+            if isinstance(claim, ProviderTask):
+                return claim
             others_are_taken = refused_for_money and not self.circuit_breaker.tripped()
             try:
-                task = self._call(attempt, inputs)
+                task = self._call(attempt, inputs, claim)
             except RetryableError as fault:
                 logger.warning("session=%s not accepted: %s", session.id, fault)
                 self.retries.sleep_unless_cancelled(session, fault.retry_after or backoff)
@@ -122,20 +127,26 @@ class Submitter:
                     raise PermanentError("interrupted", "the photo is not there") from None
                 self.retries.sleep_unless_cancelled(session, AWAY_SECONDS)
 
-    def _claim(self, session: Session, attempt: str) -> ProviderTask | None:
-        """Wait until we may submit. Return None if we may, or the task another run started."""
+    def _claim(self, session: Session, attempt: str) -> ProviderTask | float:
+        """Wait until we may submit. Return since when (monotonic seconds).
+
+        Return the task if another run started it.
+        """
         while True:
             # Past its deadline, deleted, or the process ends.
             self.retries.sleep_unless_cancelled(session, 0)
             if seconds := self.circuit_breaker.seconds_until_allowed(session.id):
                 self.retries.sleep_unless_cancelled(session, min(seconds, CANCEL_CHECK_SECONDS))
                 continue
-            claim = self.retries.with_backoff(
-                session, lambda: self.ledger.claim_submit(session.id, attempt, self.paid_cap)
+            claim, asked_at = self.retries.with_backoff(
+                session, lambda: self._ask_for_claim(session, attempt)
             )
             match claim.result:
                 case ClaimResult.CLAIMED:
-                    return None
+                    if self.retries.age(session) > self.retries.deadline * (1 - LAST_PART):
+                        self._record(attempt, Outcome.NOT_ACCEPTED)
+                        raise PermanentError("deadline_exceeded", "too late to be submitted")
+                    return asked_at - claim.age
                 case ClaimResult.ENDED:
                     raise Cancelled
                 case ClaimResult.CAPPED:
@@ -152,12 +163,22 @@ class Submitter:
                     if task is not None:
                         return task
 
-    def _call(self, attempt: str, inputs: Inputs) -> ProviderTask:
+    def _ask_for_claim(self, session: Session, attempt: str) -> tuple[Claim, float]:
+        """Return the ledger's answer, and when it was asked."""
+        asked_at = self.clock.monotonic()
+        return self.ledger.claim_submit(session.id, attempt, self.paid_cap), asked_at
+
+    def _call(self, attempt: str, inputs: Inputs, claimed_at: float) -> ProviderTask:
         """Make the paid call, and record in the ledger what became of it."""
         try:
+            if self.clock.monotonic() - claimed_at > FRESH_SECONDS:
+                raise RetryableError("the claim is too old")
             task = self.provider.submit(inputs)
-        except (RetryableError, FormRefused, PaymentRequired):
+        except (RetryableError, FormRefused):
             self._record(attempt, Outcome.NOT_ACCEPTED)
+            raise
+        except PaymentRequired:  # it may be about the picture: it counts against its user
+            self._record(attempt, Outcome.REFUSED)
             raise
         except PermanentError as failure:
             self._record(attempt, _OUTCOMES.get(failure.code, Outcome.NOT_ACCEPTED))

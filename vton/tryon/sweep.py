@@ -87,8 +87,8 @@ class Sweep:
         for session in candidates:
             if session.id in held:
                 continue
-            if self.jobs.cancelled(session.id):  # its request failed, and could not undo it
-                self.sessions.undo(session.id)
+            # Its request failed, and could not undo it; what was submitted goes on.
+            if self.jobs.cancelled(session.id) and self.sessions.undo(session.id):
                 logger.warning("session=%s undone", session.id)
             else:
                 self.jobs.enqueue_again(session.id)

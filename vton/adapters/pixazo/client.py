@@ -140,7 +140,7 @@ class Pixazo:
             raise RetryableError(f"status: {what_failed(error)}") from None
         if answer.status == 429:
             self.throttle.slow_down(replies.retry_after(answer) or SLOW_SECONDS)
-        return replies.read_status(answer)
+        return replies.read_status(answer, task.id)
 
     def _ask_status(self, task: ProviderTask) -> Answer:
         """Ask where v2 said to, or, for a legacy task, which has no such URL, by its id."""

@@ -62,8 +62,8 @@ _FAILED = frozenset(
 )
 _BILLING_CODES = frozenset({1100, 1101, 1102})
 """Kling's codes that come as 429 and are about money: account abnormal, arrears, pack used up."""
-_ACCOUNT_CODES = frozenset({1000, 1001, 1002, 1003, 1004, 1103, 1304})
-"""Kling's codes about the key, its permissions, and where it may be used from."""
+_ACCOUNT_CODES = frozenset({1000, 1001, 1002, 1003, 1004, 1103, 1202, 1203, 1304})
+"""Kling's codes about the key, its permissions, where it may be used from, and what is asked for."""
 _POLICY_CODES = frozenset({1300, 1301})
 """Kling's codes for a picture that its policy refuses."""
 _PICTURE_WORDS = (
@@ -89,10 +89,10 @@ def read_submit(answer: Answer) -> tuple[str, str | None, bool]:
     body = answer.json()
     if answer.status not in (200, 201, 202):
         raise _refusal(answer, body)
+    if task_id := _legacy_task_id(body):  # whatever else it says: there is a task, and it is paid
+        return task_id, None, True
     if _kling_code(body):
         raise _kling_refusal(body)
-    if task_id := _legacy_task_id(body):
-        return task_id, None, True
     names = ("request_id", "requestId", "id")
     task_id = _usable_id(next((body[name] for name in names if body.get(name)), None))
     polling_url = body.get("polling_url")
@@ -151,9 +151,9 @@ def _kling_refusal(body: Mapping[str, Any]) -> ProviderError:
         return RetryableError(text)
     if code in _PARAMETER_CODES or code in _POLICY_CODES:
         return PermanentError("photo_rejected", text)
-    if code >= 5000:
-        return PermanentError("provider_uncertain", text)
-    return _account_refused(text)
+    if code in _ACCOUNT_CODES:
+        return _account_refused(text)
+    return PermanentError("provider_uncertain", text)  # it may have been accepted
 
 
 def _account_refused(text: str) -> PermanentError:
@@ -178,8 +178,12 @@ def _usable_id(task_id: object) -> str:
 # -- a status --------------------------------------------------------------------------------
 
 
-def read_status(answer: Answer) -> Progress:
-    """Return how a task is getting on. Raises RetryableError, TaskNotFound, PermanentError."""
+def read_status(answer: Answer, task_id: str) -> Progress:
+    """Return how a task is getting on. Raises RetryableError, TaskNotFound, PermanentError.
+
+    That it has ended without a picture is believed of an answer that names the task: gateways
+    answer `{"status": "error"}` with status 200, too, for calls that did not reach it.
+    """
     body = answer.json()
     if not body:  # an HTML challenge or error page says nothing about the task
         raise RetryableError(f"status answered {answer.status} without JSON")
@@ -193,7 +197,10 @@ def read_status(answer: Answer) -> Progress:
         raise TaskNotFound(text)
     if status != 200:
         raise RetryableError(f"status answered {text}", retry_after(answer))
-    return _progress(body)
+    found = _progress(body)
+    if found.failure is not None and not _names(body, task_id):
+        raise RetryableError(f"status answered {text} and does not name the task")
+    return found
 
 
 def retry_after(answer: Answer) -> float | None:
@@ -254,6 +261,12 @@ def _first_url(value: object) -> str | None:
     return value if isinstance(value, str) and value.startswith(("https://", "http://")) else None
 
 
+def _names(body: Mapping[str, Any], task_id: str) -> bool:
+    """Whether a status, in either contract, is about this task."""
+    names = ("request_id", "requestId", "task_id", "taskId", "id")
+    return any(str(part.get(name)) == task_id for part in (body, _inner(body)) for name in names)
+
+
 # -- both ------------------------------------------------------------------------------------
 
 
@@ -264,6 +277,6 @@ def _inner(body: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _kling_code(body: Mapping[str, Any]) -> int:
-    """Kling's service code; 0 where there is none or all is well."""
+    """Kling's service code; 0 where there is none or all is well, as HTTP's 200 means it, too."""
     code = str(body.get("code"))
-    return int(code) if re.fullmatch(r"-?[0-9]{1,9}", code) else 0
+    return int(code) if re.fullmatch(r"(?!2[0-9]{2}$)-?[0-9]{1,9}", code) else 0

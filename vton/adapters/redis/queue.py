@@ -60,6 +60,7 @@ class SessionJobs:
     def enqueue_again(self, session_id: str) -> None:
         with _unavailable_when_away():
             self._forget(session_id)
+            self._redis.delete(_cancelled_key(session_id))
             self._add(session_id)
 
     def _add(self, session_id: str, pipeline: Pipeline | None = None) -> None:

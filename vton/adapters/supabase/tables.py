@@ -71,8 +71,8 @@ class SessionRows:
             raise Unavailable
         return (Admission(found[0]["result"]), found[0]["session_id"]) if found else None
 
-    def undo(self, session_id: str) -> None:
-        call(self._client, "undo_session", {"p_id": session_id})
+    def undo(self, session_id: str) -> bool:
+        return bool(call(self._client, "undo_session", {"p_id": session_id}))
 
     def delete_idempotency_keys(self, before: datetime) -> None:
         query = self._client.table("idempotency_keys").delete()

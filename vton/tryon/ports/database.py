@@ -122,8 +122,11 @@ class Sessions(Protocol):
         """
         ...
 
-    def undo(self, session_id: str) -> None:
-        """Delete a session that was begun and could not be accepted, with its idempotency key."""
+    def undo(self, session_id: str) -> bool:
+        """Delete a session that was begun and could not be accepted, with its idempotency key.
+
+        False, and nothing is done, if it was submitted: it may be paid for.
+        """
         ...
 
     def delete_idempotency_keys(self, before: datetime) -> None:

@@ -72,7 +72,10 @@ class Jobs(Protocol):
         ...
 
     def enqueue_again(self, session_id: str) -> None:
-        """Have a worker run a session that has lost its run, whatever was left of that."""
+        """Have a worker run a session that has lost its run, whatever was left of that.
+
+        It is not cancelled any more, if it was.
+        """
         ...
 
     def cancel(self, session_id: str) -> None:
