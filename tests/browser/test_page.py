@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from actors import Simulator
 from complaints import Complaints
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from devstack.stack import SAMPLE_EMAIL
 
@@ -321,6 +321,34 @@ def test_nothing_of_a_user_stays_when_another_tab_signs_out_or_in(
     expect(page.locator("#preview")).not_to_have_attribute("src", re.compile("."))
     expect(page.locator("#chosen")).to_be_hidden()
     assert page.evaluate("Object.keys(localStorage)") == ["vton.session"]
+
+
+@pytest.mark.parametrize("next_user", [False, True])
+def test_a_renewal_that_is_late_signs_nobody_in_again(
+    page: Page, create_account: Callable[[], str], complaints: Complaints, next_user: bool
+) -> None:
+    """Who signed out while their token was being renewed stays out, whoever is in by then."""
+    create_account()
+    old = page.evaluate(f"JSON.parse({SESSION})")
+    change_session(page, "s => ({ ...s, expires_at: 1, access_token: 'old' })", elsewhere=False)
+    held: list[Route] = []
+    page.route("**/auth/v1/token?grant_type=refresh_token", lambda route: held.append(route))
+    choose(page)
+    page.get_by_role("button", name="Try it on").click()
+    while not held:
+        page.wait_for_timeout(20)
+
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    if next_user:
+        create_account()
+    with page.expect_request("**/auth/v1/logout?scope=local"):
+        held[0].continue_()
+
+    kept = page.evaluate(f"JSON.parse({SESSION} ?? 'null')")
+    assert (kept is not None) == next_user
+    assert kept is None or kept["user"]["id"] != old["user"]["id"]
+    complaints.expect("status of 401", "status of 403")
 
 
 def test_sign_out_leaves_nothing_behind(page: Page, create_account: Callable[[], str]) -> None:

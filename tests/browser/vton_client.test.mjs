@@ -145,6 +145,18 @@ test('an expired token is renewed once, and the call repeated', async () => {
     ['Bearer old', 'Bearer new']);
 });
 
+test('what one user asked is not asked again with the token of the next', async () => {
+  const token = (sub, n) => `x.${btoa(JSON.stringify({ sub, n, a: '??>>' })).replaceAll('+', '-')}.x`;
+  const call = (next) => createClient({
+    baseUrl, getToken: async ({ renew }) => (renew ? token(next, 2) : token('alice', 1)),
+  }).getStatus(ID);
+  answers = [json(401, { ...REFUSED, code: 'token_expired' }), data(GOOD)];
+  assert.equal((await caught(call('bob'))).code, 'token_expired');
+  assert.equal(requests.length, 1);
+  answers = [json(401, { ...REFUSED, code: 'token_expired' }), data(GOOD)];
+  assert.deepEqual(await call('alice'), GOOD);
+});
+
 test('tryOn does it all, and tells queued once', async () => {
   answers = [
     json(202, { success: true, data: { sessionId: ID, status: 'queued' } }),

@@ -46,6 +46,20 @@ def door() -> Door:
     return Door()
 
 
+def test_what_is_decoded_at_once_counts_as_well(door: Door) -> None:
+    for _ in range(3):
+        with door.places.counted("a", door.now):
+            door.seconds += BUDGET_SECONDS / 3
+
+    assert door.refused("a")
+    with pytest.raises(Problem, match="rate_limited"), door.places.counted("a", door.now):
+        pytest.fail("it was let in")
+    with door.places.counted("b", door.now), door.places.counted(None, door.now):
+        door.seconds += 1
+    door.seconds += WINDOW_SECONDS
+    assert door.decode("a", 1)
+
+
 def test_who_has_used_up_their_time_waits_until_it_lapses(door: Door) -> None:
     door.decode("a", BUDGET_SECONDS / 2)
     door.seconds += 10

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pillow_heif
 import psycopg
 import pytest
 from actors import DECODERS, User, encoded, jpeg, objects_of, until
@@ -25,7 +26,7 @@ from redis import Redis
 from test_photos import PICTURES, PORTRAIT, close, opened
 
 from vton.errors import Problem, Unavailable
-from vton.imaging.convert import MAX_SIDE, photo_to_jpeg
+from vton.imaging.convert import MAX_RESULT_BYTES, MAX_SIDE, photo_to_jpeg
 from vton.imaging.photos import PictureConverter
 from vton.imaging.sandbox import WALL_SECONDS, Sandbox
 from vton.imaging.slots import DecoderSlots
@@ -516,6 +517,42 @@ def test_six_accounts_with_slow_photos_do_not_stop_the_others(tmp_path: Path) ->
     assert taken >= 9
 
 
+HEAVY = {
+    "RGB, 12 megapixels": ("RGB", 8, (4000, 3000), 420, True),
+    "10 bits, 24 megapixels": ("RGB;16", 10, (6000, 4000), 422, True),
+    "whole chroma, 40 megapixels": ("RGB", 8, (6300, 6300), 444, False),
+    "whole chroma, 10 bits, 24 megapixels": ("RGB;16", 10, (6000, 4000), 444, False),
+    "alpha, 10 bits, 24 megapixels": ("RGBA;16", 10, (6000, 4000), 444, False),
+}
+
+
+@pytest.mark.parametrize("name", HEAVY)
+def test_a_heic_fills_no_more_than_a_decoder_is_given(name: str) -> None:
+    """Some kilobytes of one colour filled 800 MB."""
+    mode, depth, size, chroma, taken = HEAVY[name]
+    output, bytes_each = io.BytesIO(), len(mode.partition(";")[0]) * (1 + (depth > 8))
+    pixels = bytes(size[0] * size[1] * bytes_each)
+    pillow_heif.encode(mode, size, pixels, output, quality=30, chroma=chroma)
+
+    if taken:
+        assert opened(normalise_photo(output.getvalue())).size[0] == MAX_SIDE
+    else:
+        with pytest.raises(Problem, match="photo_too_many_pixels"):
+            normalise_photo(output.getvalue())
+
+
+def test_a_result_that_would_be_too_large_as_a_png_is_made_smaller() -> None:
+    """A JPEG of 8 MB may become a PNG of 33 MB, which the bucket refuses; and it is paid for."""
+    noise = Image.merge("RGB", [Image.effect_noise((4200, 3000), 120) for _ in range(3)])
+
+    stored = verify_result(as_bytes(noise, "JPEG", quality=80))
+
+    assert len(stored) <= MAX_RESULT_BYTES
+    width, height = opened(stored).size
+    assert 1500 < width < 4200
+    assert abs(width / height - 1.4) < 0.01
+
+
 def test_a_huge_webp_is_refused() -> None:
     with pytest.raises(Problem, match="photo_"):
         normalise_photo(vp8x(16_000, 16_000))
@@ -687,6 +724,9 @@ def test_a_refusal_leaves_nothing(
         (jpeg(3000, 4000), True),
         (jpeg(progressive=True), True),
         (jpeg(4000, 4000, progressive=True), False),
+        (jpeg(1536, 2048, progressive=True), True),
+        (jpeg(2559, 2559, progressive=True), False),
+        (as_bytes(SMALL.convert("CMYK"), "JPEG", progressive=True), False),
         (jpeg()[:2] + bytes.fromhex("fffe0002") * 200 + jpeg()[2:], False),
         (jpeg()[:2] + b"\xff" * 1000 + jpeg()[2:], False),
         (jpeg() + b"\xff\xda" * 20, False),

@@ -486,6 +486,7 @@ FLOODS = {
 
 
 FLOOD_SECONDS = 8
+FLOODERS = 5
 
 
 @pytest.mark.thorough
@@ -502,8 +503,9 @@ def test_a_client_that_sends_as_fast_as_it_can_stops_nobody(stack: Stack, name: 
                 while not stopping.is_set():
                     one.sendall(more)
 
-    flooding = threading.Thread(target=flood)
-    flooding.start()
+    flooding = [threading.Thread(target=flood) for _ in range(FLOODERS)]
+    for one in flooding:
+        one.start()
     ends_at = time.monotonic() + FLOOD_SECONDS
     try:
         while time.monotonic() < ends_at:
@@ -512,7 +514,8 @@ def test_a_client_that_sends_as_fast_as_it_can_stops_nobody(stack: Stack, name: 
             waits.append(time.monotonic() - began)
     finally:
         stopping.set()
-        flooding.join()
+        for one in flooding:
+            one.join()
 
     # Where nobody else gets a turn it is as long as the flood.
     assert max(waits) < FLOOD_SECONDS * 3 / 4
@@ -559,6 +562,25 @@ def test_a_steady_upload_has_all_the_time_that_its_bytes_earn(
 
     assert len(body) == MAX_BYTES
     assert line.seconds > 10 * uploads.TIMEOUT_SECONDS
+
+
+def test_what_came_fast_is_no_reason_to_wait_for_the_rest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A byte now and then held a file of 10 MB for ten minutes."""
+    line = LineOfTheClock(10_000_000, MAX_BYTES)
+    monkeypatch.setattr(uploads, "time", line)
+
+    def slow_in_the_end(environ: dict[str, Any], _start: Any) -> list[bytes]:
+        while environ["wsgi.input"].read(64 * 1024):
+            if line.left < 100_000:
+                line._speed = 1000
+        return []
+
+    with pytest.raises(Problem, match="upload_too_slow"):
+        uploads.UploadDeadlines(slow_in_the_end)({"wsgi.input": line}, None)
+
+    assert line.seconds < 100
 
 
 @pytest.mark.parametrize("speed", [1, 8 * 1024])

@@ -38,7 +38,7 @@ def test_nobody_reads_the_keys_of_a_process(run: str) -> None:
 
 
 BROKEN_INTO = """
-import io, socket, sys
+import ctypes, io, socket, sys
 from vton.imaging import __main__ as decoder, convert
 
 def break_in(data):
@@ -49,7 +49,8 @@ def break_in(data):
             return type(error).__name__
         return "done"
     return str([tried(lambda: open("/etc/passwd")), tried(socket.socket),
-                tried(lambda: open("/tmp/vton-test", "w"))]).encode()
+                tried(lambda: open("/tmp/vton-test", "w")),
+                ctypes.CDLL(None).prctl(3, 0, 0, 0, 0)]).encode()  # PR_GET_DUMPABLE
 
 convert.CONVERSIONS["photo"] = break_in
 decoder.main("photo")

@@ -15,6 +15,10 @@ RIGHT = (BUCKET, False, 26_214_400, ["image/jpeg", "image/png", "image/webp"])
 POLICIES = (
     "vton users read their own pictures",
     "vton garment pictures are readable by everyone",
+    "vton nobody opens the pictures of others",
+    "vton only the service adds pictures",
+    "vton only the service changes pictures",
+    "vton only the service removes pictures",
 )
 WRITES = (
     "insert into storage.objects (bucket_id, name) values ('vton-assets', '{folder}/forged.png')",
@@ -101,6 +105,38 @@ def test_only_the_service_writes_objects(objects: Objects, role: str, folder: st
 
     assert [objects.ask(role, statement) for statement in statements] == ["hidden", 0, 0]
     assert [objects.ask("service_role", statement) for statement in statements] == [1, 24, 24]
+
+
+OPEN_TO_ALL = [
+    "using (true)", "using (bucket_id is not null)", "using (bucket_id <> 'private')",
+    "using (bucket_id like 'vton%')", "using (bucket_id = 'avatars' or metadata is null)",
+    "using (exists (select from storage.buckets))",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("role", ["anon", "authenticated"])
+@pytest.mark.parametrize("condition", OPEN_TO_ALL)
+@pytest.mark.parametrize("to", ["public", "anon, authenticated"])
+def test_no_policy_of_anybody_opens_the_pictures_of_others(
+    objects: Objects, db: Database, role: str, condition: str, to: str
+) -> None:
+    """Neither one that was there before nor one that is made in the dashboard tomorrow."""
+    query = "select name from storage.objects where bucket_id = 'vton-assets' order by name"
+    before = objects.ask(role, query)
+    check = condition.replace("using", "with check", 1)
+    db.execute("set local role supabase_storage_admin")
+    db.execute(f'create policy "theirs" on storage.objects to {to} {condition} {check}'.encode())
+    db.execute("reset role")
+
+    assert objects.ask(role, query) == before
+    for statement in WRITES:
+        ours = statement.format(folder=f"user-uploads/{objects.user_id}")
+        if "insert" not in ours:
+            ours += " where bucket_id = 'vton-assets'"
+        assert objects.ask(role, ours) in ("hidden", 0)
+    others = "select count(*) from storage.objects where bucket_id = 'another'"
+    of_all = condition in OPEN_TO_ALL[:3] or "metadata" in condition
+    assert objects.ask(role, others) == [(12 if of_all else 0,)], "what is not ours stays theirs"
 
 
 def test_nobody_lists_buckets(objects: Objects) -> None:

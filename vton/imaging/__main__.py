@@ -9,18 +9,21 @@ from PIL import Image, MpoImagePlugin, TiffImagePlugin, WebPImagePlugin  # noqa:
 from vton.errors import Problem
 from vton.imaging import jpeg, png
 from vton.imaging.convert import CONVERSIONS
-from vton.imaging.sandbox import CPU_SECONDS, MEMORY_BYTES, REFUSED
+from vton.imaging.sandbox import CPU_SECONDS, FILLED_BYTES, MEMORY_BYTES, REFUSED
+from vton.process import hide_from_others
 
 MENDERS = {jpeg.START: jpeg.mended, png.SIGNATURE[:2]: png.mended}
 
 
 def main(conversion: str) -> None:
     """Read a picture from standard input; write it converted, or a Problem's code."""
+    hide_from_others()  # nor may one decoder look into another
     Image.preinit()  # Pillow would read its own modules later
     for limit, soft, hard in (
         (resource.RLIMIT_CORE, 0, 0),
         (resource.RLIMIT_CPU, CPU_SECONDS, CPU_SECONDS + 1),  # SIGXCPU, and then SIGKILL
         (resource.RLIMIT_AS, MEMORY_BYTES, MEMORY_BYTES),
+        (resource.RLIMIT_DATA, FILLED_BYTES, FILLED_BYTES),
         (resource.RLIMIT_FSIZE, 0, 0),
         (resource.RLIMIT_NOFILE, 0, 0),  # it opens no file and no socket any more
     ):

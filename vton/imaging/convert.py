@@ -17,9 +17,13 @@ from vton.imaging.triage import is_plain_profile
 
 MAX_BYTES = 10 * 1024 * 1024
 """The largest photo, in bytes: the provider's own limit."""
+MAX_RESULT_BYTES = 25 * 1024 * 1024
+"""What the bucket takes; a JPEG may become a PNG four times its size."""
 MAX_PIXELS = 40_000_000
 MAX_WEBP_PIXELS = 16_000_000
 """Pillow holds four copies of a WebP, 16 bytes a pixel; of everything else, 8 at most."""
+HEIF_BYTES = 300_000_000
+"""What decoding a HEIC may fill: all 40 megapixels of a phone's, 24 of a camera's with 10 bits."""
 MIN_SIDE = 300
 """The smallest side, in pixels: the provider's own limit."""
 MAX_SIDE = 2048
@@ -106,7 +110,10 @@ def _result_encoded(image: Image.Image) -> bytes:
     plain = on_white(upright) if _transparent(upright) else upright
     plain.info = upright.info
     grey = plain.mode == "L" and not upright.info.keys() & {"icc_profile", "colours"}
-    return mark_png(png.encode(plain if grey else _flat(plain)))
+    plain = plain if grey else _flat(plain)
+    while len(data := mark_png(png.encode(plain))) > MAX_RESULT_BYTES:
+        plain = plain.resize((plain.width * 3 // 4, plain.height * 3 // 4))
+    return data
 
 
 CONVERSIONS: Mapping[str, Callable[[bytes], bytes]] = {
@@ -172,6 +179,7 @@ def _open(data: bytes, format_name: str) -> ImageFile.ImageFile:
     )
     if not image.info["primary"]:  # the one that the file is about cannot be read
         raise Problem("photo_unreadable")
+    _check_heif_bytes(image)
     image.info["orientation"] = 1 if is_turned(data) else image.info.get("original_orientation")
     nclx = image.info.get("nclx_profile")
     if nclx and not image.info.get("icc_profile"):
@@ -197,6 +205,18 @@ def _open_png(data: bytes) -> ImageFile.ImageFile:
     elif bits < 8 and isinstance(key, int) and image.mode != "P":
         image.info["transparency"] = key * 255 // (2**bits - 1)
     return image
+
+
+def _check_heif_bytes(image: Image.Image) -> None:
+    """Raise Problem `photo_too_many_pixels` if a HEIC's planes, which libheif holds, are too large.
+
+    That is 4 bytes a pixel and two more for each sample's byte, measured: 20 with 12 bits, alpha
+    and whole chroma.
+    """
+    samples = {420: 1.5, 422: 2.0}.get(image.info["chroma"], 3.0) + ("A" in image.mode)
+    sample_bytes = 1 if image.info["bit_depth"] == 8 else 2
+    if image.width * image.height * (4 + 2 * samples * sample_bytes) > HEIF_BYTES:
+        raise Problem("photo_too_many_pixels")
 
 
 def _check_whole(data: bytes) -> None:

@@ -40,7 +40,7 @@ class PictureConverter:
         `photo_too_many_pixels`, and what `Sandbox.convert` raises for this `owner` (a user's id).
         """
         if not self.may_take_long(data):
-            with _untidy_ones():
+            with _untidy_ones(), self.sandbox.counted(owner):
                 return photo_to_jpeg(data)
         return self.sandbox.convert("photo", data, owner)
 

@@ -66,6 +66,19 @@ class Places:
                     self._used.setdefault(owner, []).append((now(), place.used_seconds))
                 self._changed.notify_all()
 
+    @contextmanager
+    def counted(self, owner: str | None, now: Callable[[], float]) -> Iterator[None]:
+        """Count a picture that is decoded at once, without a place. Raises `rate_limited`."""
+        with self._changed:
+            self._refuse_over_budget(owner, now)
+        began = now()
+        try:
+            yield
+        finally:
+            if owner:
+                with self._changed:
+                    self._used.setdefault(owner, []).append((now(), now() - began))
+
     def may_begin(self, place: Place) -> bool:
         """Whether nobody waits whose owner has used less. Raises Unavailable if it was lost."""
         with self._changed:
@@ -81,6 +94,15 @@ class Places:
 
     def _take(self, owner: str | None, now: Callable[[], float]) -> Place:
         self._wait_for_own(owner)
+        seconds = self._refuse_over_budget(owner, now)
+        if len(self._taken) >= PLACES:
+            self._make_room(seconds)
+        place = Place(owner, seconds)
+        self._taken.append(place)
+        return place
+
+    def _refuse_over_budget(self, owner: str | None, now: Callable[[], float]) -> float:
+        """Return for how many seconds an owner has had pictures decoded within a minute."""
         self._forget(now())
         left = self._refused_until.get(owner or "", 0.0) - now()
         used = self._used.get(owner or "", [])
@@ -92,11 +114,7 @@ class Places:
             still -= lapsing
         if left > 0:
             raise Problem("rate_limited", retry_after=max(1, math.ceil(left)))
-        if len(self._taken) >= PLACES:
-            self._make_room(seconds)
-        place = Place(owner, seconds)
-        self._taken.append(place)
-        return place
+        return seconds
 
     def _make_room(self, used_lately: float) -> None:
         """Have one lose its place that waits and whose owner has used more. Raises Unavailable."""

@@ -28,7 +28,9 @@ logger = logging.getLogger(__name__)
 CPU_SECONDS = 5
 """Twice and more what the slowest 40-megapixel photo takes (1.3 s, measured)."""
 MEMORY_BYTES = 1024**3
-"""Address space of a process that decodes; the worst photo fills 340 MB (progressive CMYK)."""
+FILLED_BYTES = 450 * 1024**2
+"""Address space of a process that decodes, and what it may fill of that (`RLIMIT_DATA`); the worst
+photo fills 340 MB (progressive CMYK)."""
 WALL_SECONDS = 10.0
 """For waiting until it may begin, and for decoding; Heroku ends a request after 30."""
 LONG_SECONDS = 3.0
@@ -49,6 +51,15 @@ class Sandbox:
     now: Callable[[], float] = time.monotonic
     _slots: threading.BoundedSemaphore = field(default_factory=_new_slots)
     _places: Places = field(default_factory=Places)
+
+    @contextmanager
+    def counted(self, owner: str | None) -> Iterator[None]:
+        """Count what is decoded in this process for its owner, as `convert` does.
+
+        Raises Problem `rate_limited`.
+        """
+        with self._places.counted(owner, self.now):
+            yield
 
     @contextmanager
     def slot(self) -> Iterator[None]:

@@ -17,8 +17,8 @@ from typing import IO
 from vton.errors import Unavailable
 
 MEGABYTE = 1024 * 1024
-DECODER_BYTES = 250 * MEGABYTE
-"""What the worst ordinary photo fills: a WebP of 16 megapixels 268 MB, a HEIC of 12 107 MB."""
+DECODER_BYTES = 300 * MEGABYTE
+"""What the worst ordinary photo fills: a HEIC of 40 megapixels 298 MB, a WebP of 16 268 MB."""
 PROCESS_BYTES = 100 * MEGABYTE
 """What a web process fills, and the photos that wait in it."""
 SYSTEM_BYTES = 60 * MEGABYTE

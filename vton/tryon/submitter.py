@@ -42,7 +42,7 @@ FRESH_SECONDS = 4.0
 """A claim that is older is not submitted on: the process stood still, and another run may see it as
 nobody's before the submit is over."""
 LAST_PART = 0.25
-"""Of a session's time: what has not been submitted by then would be paid, and not be there in time."""
+"""Of a session's time: what is submitted in it would be paid, and hardly be done in time."""
 NEW_SECONDS = 60.0
 """So long after its start a session's photo may still be on its way."""
 LAST_TRIES = 10

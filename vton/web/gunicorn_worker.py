@@ -14,12 +14,13 @@ from typing import Any
 from uuid import uuid4
 
 import gevent
+from gevent.server import StreamServer
 from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
 from gunicorn.http.message import Request
 from gunicorn.http.parser import RequestParser
 from gunicorn.http.unreader import SocketUnreader
 from gunicorn.util import write_nonblock
-from gunicorn.workers.ggevent import GeventWorker
+from gunicorn.workers import ggevent
 
 from vton import log
 from vton.errors import Problem
@@ -36,6 +37,28 @@ UNREAD_SECONDS = 20
 # gunicorn takes up to a megabyte at once and then, for each piece that is read of it, moves the
 # rest three times: 13 ms of CPU for a photo of 3 MB.
 SocketUnreader.max_body_chunk = READ_BYTES
+_chunk = SocketUnreader.chunk
+
+
+def _chunk_in_turn(unreader: SocketUnreader, size_hint: int | None = None) -> bytes:
+    """Let others go first: what is received may be a thousand chunks of one byte."""
+    time.sleep(0)
+    return _chunk(unreader, size_hint)  # type: ignore[no-any-return]
+
+
+SocketUnreader.chunk = _chunk_in_turn
+
+
+class _Server(StreamServer):  # type: ignore[misc]  # gevent's types leave it out
+    """Accepts several connections in one turn, also beside other processes.
+
+    gunicorn would have it accept one, and a turn lasts as long as all busy connections together.
+    """
+
+    max_accept = property(lambda _: 16, lambda _, _value: None)
+
+
+ggevent.StreamServer = _Server
 
 
 class _ShortHead(Request):  # type: ignore[misc]  # gunicorn has no types
@@ -51,7 +74,7 @@ RequestParser.mesg_class = _ShortHead
 logger = logging.getLogger(__name__)
 
 
-class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
+class Worker(ggevent.GeventWorker):  # type: ignore[misc]  # gunicorn has no types
     """What `worker_class` names in gunicorn.conf.py.
 
     A greenlet gives way only when it has to wait, and one whose client sends as fast as it is

@@ -2,8 +2,9 @@
 
 Every body has a deadline, which only bytes that come can move.
 
-A body has 20 s, and a second more for every 16 KB of it that came. A phone on a bad line sends
-several times that; what trickles holds a connection, and a file that grows, for nothing.
+A body has 20 s, and a second more for every 16 KB of it that came, but never more than 20 s from
+now: what came fast is no reason to wait for the rest. A phone on a bad line sends several times
+that; what trickles holds a connection, and a file that grows, for nothing.
 
 A read blocks until it has what it was asked for, however slowly that comes. So a timer shuts
 the receiving side of the socket, which ends the read, with gunicorn's threads and greenlets
@@ -115,7 +116,8 @@ class _Body:
             raise Problem("bad_request") from None
         self._check()
         self.size += len(data)
-        self._deadline += len(data) / BYTES_PER_SECOND
+        earned = self._deadline + len(data) / BYTES_PER_SECOND
+        self._deadline = min(earned, time.monotonic() + TIMEOUT_SECONDS)
         return data
 
     def release(self) -> None:

@@ -63,7 +63,7 @@ _FAILED = frozenset(
 _BILLING_CODES = frozenset({1100, 1101, 1102})
 """Kling's codes that come as 429 and are about money: account abnormal, arrears, pack used up."""
 _ACCOUNT_CODES = frozenset({1000, 1001, 1002, 1003, 1004, 1103, 1202, 1203, 1304})
-"""Kling's codes about the key, its permissions, where it may be used from, and what is asked for."""
+"""Kling's codes about the key, its permissions, where it may be used from, and its resources."""
 _POLICY_CODES = frozenset({1300, 1301})
 """Kling's codes for a picture that its policy refuses."""
 _PICTURE_WORDS = (

@@ -96,7 +96,12 @@ export function createAuth({ supabaseUrl, publishableKey, onChange }) {
     const token = session()?.access_token;
     keep(null);
     onChange();
-    if (token) await post('logout?scope=local', {}, token).catch(() => {});
+    if (token) await revoke(token);
+  }
+
+  /** @param {string} token */
+  async function revoke(token) {
+    await post('logout?scope=local', {}, token).catch(() => {});
   }
 
   /** @returns {Promise<string | null>} */
@@ -106,11 +111,15 @@ export function createAuth({ supabaseUrl, publishableKey, onChange }) {
     try {
       const body = { refresh_token: old.refresh_token };
       const next = asSession(await post('token?grant_type=refresh_token', body));
+      if (session()?.refresh_token !== old.refresh_token) { // signed out meanwhile, or another in
+        await revoke(next.access_token);
+        return null;
+      }
       keep(next);
       return next.access_token;
     } catch (error) {
       if (error instanceof VtonError && error.retryable) throw error;
-      keep(null);
+      if (session()?.refresh_token === old.refresh_token) keep(null);
       return null;
     }
   }
@@ -127,8 +136,8 @@ export function createAuth({ supabaseUrl, publishableKey, onChange }) {
     if (!renew && now.expires_at - Date.now() / 1000 > MARGIN) return now.access_token;
     renewal ??= inTurn(async () => {
       const current = session(); // another tab may have renewed it meanwhile
-      if (current && current.access_token !== now.access_token) return current.access_token;
-      return renewed();
+      if (current?.user.id !== now.user.id) return null;
+      return current.access_token === now.access_token ? renewed() : current.access_token;
     }).finally(() => (renewal = null));
     return renewal;
   }
