@@ -64,9 +64,12 @@ class ListedGarment:
     image_url: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Page:
-    """Some garments of the list, and whether there are more behind them."""
+    """Some garments of the list, and whether there are more behind them.
+
+    No other is equal to it: what is made of one may be kept for as long as that is.
+    """
 
     garments: Sequence[ListedGarment]
     more: bool

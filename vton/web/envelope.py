@@ -1,16 +1,14 @@
 """The one shape of every answer, and the handlers that give it to every failure there is."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import ParamSpec, cast
+from typing import cast
 from uuid import uuid4
 
 import orjson
-from flask import Flask, Response, g, make_response, request
+from flask import Flask, Response, g, request
 from flask.json.provider import JSONProvider
-from flask.typing import ResponseReturnValue
 from marshmallow import ValidationError
 from werkzeug.exceptions import HTTPException
 
@@ -18,8 +16,6 @@ from vton import log
 from vton.errors import Problem
 
 logger = logging.getLogger(__name__)
-
-P = ParamSpec("P")
 
 _CODES = {
     400: "bad_request",
@@ -47,18 +43,6 @@ def answer_page(items: Sequence[object], next_cursor: str | None) -> Answer:
 def success(data: object, *, headers: Mapping[str, str]) -> Response:
     """Return an answer whose data needs no schema any more, as a response."""
     return _response(answer(data), HTTPStatus.OK, headers)
-
-
-def conditional(view: Callable[P, ResponseReturnValue]) -> Callable[P, ResponseReturnValue]:
-    """Give a view's answer an ETag, and answer 304 to who has it already (RFC 9110, 13.1.2)."""
-
-    @wraps(view)
-    def tagged(*args: P.args, **kwargs: P.kwargs) -> ResponseReturnValue:
-        response = make_response(view(*args, **kwargs))
-        response.add_etag()
-        return response.make_conditional(request)
-
-    return tagged
 
 
 def failure(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
