@@ -41,7 +41,7 @@ test-browser: .venv/installed
 # secrets in logs and Redis, slow uploads; what kills the local PostgreSQL, a Redis that fails over,
 # and the image.
 thorough: .venv/installed
-	.venv/bin/python -m pytest -m thorough tests/service
+	.venv/bin/python -m pytest -m thorough tests/service tests/browser/test_pictures.py
 
 # Change the code, and then the SQL, in one place at a time: a test has to notice.
 mutants: .venv/installed

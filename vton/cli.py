@@ -1,6 +1,8 @@
 """Commands for the operator: `flask --app wsgi …`."""
 
-from collections.abc import Callable, Iterator
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -8,8 +10,9 @@ import click
 from flask import current_app
 from flask.cli import AppGroup, with_appcontext
 
-from vton.errors import MigrationFailed, Problem, Unavailable
-from vton.garments.service import Garments, ImportFailed
+from vton.errors import MigrationFailed, Unavailable
+from vton.garments.folder import Folder, ImportFailed, read_folder
+from vton.garments.service import Garments, Imported, Outcome
 from vton.web.health import Health
 
 garments_commands = AppGroup("garments", help="The garments that can be tried on.")
@@ -23,19 +26,33 @@ def import_garments(folder: Path) -> None:
     An optional garments.csv (file, name, brand, category) says what they are called.
     """
     _require("database", "storage")
-    garments = cast(Garments, current_app.extensions["garments"])
-    count = 0
     try:
-        for entry in garments.import_folder(folder):
-            click.echo(f"{entry.picture_path}  {entry.name}")
-            count += 1
+        found = read_folder(folder)
     except ImportFailed as error:
         raise click.ClickException(str(error)) from None
+    garments = cast(Garments, current_app.extensions["garments"])
+    done: list[Imported] = []
+    try:
+        coming = garments.import_entries(found.entries)
+        with click.progressbar(coming, len(found.entries), "Importing", file=sys.stderr) as bar:
+            done.extend(bar)
     except Unavailable as away:
-        raise click.ClickException(f"{away.why}; what was listed above is stored") from None
-    except Problem as problem:
-        raise click.ClickException(problem.spec.message) from None
-    click.echo(f"{count} garments imported.")
+        _sum_up(done, found)
+        raise click.ClickException(f"{away.why}; run it again for the rest") from None
+    _sum_up(done, found)
+    if any(one.outcome is Outcome.SKIPPED for one in done):
+        raise SystemExit(1)
+
+
+def _sum_up(done: Sequence[Imported], found: Folder) -> None:
+    """Say what has become of everything that the folder has."""
+    counts = Counter(one.outcome for one in done)
+    skipped = {one.entry.file.name: one.why for one in done if one.outcome is Outcome.SKIPPED}
+    for name, why in {**found.left_out, **skipped}.items():
+        click.echo(f"skipped {name}: {why}")
+    taken = sum(counts.values()) - counts[Outcome.SKIPPED]
+    told = [f"{counts[outcome]} {outcome}" for outcome in Outcome if outcome is not Outcome.SKIPPED]
+    click.echo(f"{taken} of {len(found.entries)} garments imported: {', '.join(told)}.")
 
 
 @click.command("migrate")

@@ -51,7 +51,7 @@ CATALOGUE: Mapping[str, ErrorSpec] = {
     ),
     "form_too_large": ErrorSpec(
         413, "There is more in the request than it needs.",
-        "Send multipart/form-data with one photo and the garment's id.",
+        "Send multipart/form-data with the photo in the file field userImage, and garmentId.",
     ),
     "photo_too_large": ErrorSpec(
         413, "The photo is larger than 10 MB.", "Send a smaller photo; 2048 px a side is plenty."

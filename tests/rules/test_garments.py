@@ -8,24 +8,26 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from fakes import START
 
 from vton.errors import CATALOGUE, Problem, Unavailable
+from vton.garments.folder import PICTURE_SUFFIXES, Entry, Folder, ImportFailed, read_folder
 from vton.garments.model import Garment
 from vton.garments.service import (
     KEPT_SECONDS,
     MOST_KEPT,
     MOST_PAGES,
     READERS,
-    Entry,
     Garments,
-    ImportFailed,
+    Imported,
     Page,
 )
 from vton.tryon.ports.storage import SignedUrl
 
+Form = Literal["NFC", "NFD"]
 Row = tuple[str, str | None, str | None]
 """What a garment is called, who made it, and what kind of thing it is."""
 
@@ -50,6 +52,9 @@ class FakeTable:
 
     def save(self, name: str, brand: str | None, category: str | None, picture: str) -> None:
         self.rows[picture] = name, brand, category
+        self.garments = [
+            Garment(picture, *row, picture, START) for picture, row in self.rows.items()
+        ]
 
 
 @dataclass
@@ -67,6 +72,9 @@ class FakeBucket:
             raise Unavailable
         self.puts.append((path, content_type, replace))
         self.objects[path] = data
+
+    def find(self, path: str) -> bytes | None:
+        return self.objects.get(path)
 
     def sign(self, paths: Collection[str]) -> Mapping[str, SignedUrl]:
         self.signed.append(paths)
@@ -112,9 +120,17 @@ class Shop:
         if listed is not None:
             (self.folder / "garments.csv").write_text(listed, encoding="utf-8")
 
+    def read(self) -> Folder:
+        """What the folder has."""
+        return read_folder(self.folder)
+
+    def imported(self) -> list[Imported]:
+        """Import the whole folder: what has become of each picture."""
+        return list(self.garments.import_entries(self.read().entries))
+
     def do_import(self) -> list[Entry]:
-        """Import the whole folder."""
-        return list(self.garments.import_folder(self.folder))
+        """Import the whole folder: its entries."""
+        return [one.entry for one in self.imported()]
 
     def refuses(self) -> str:
         """Why the folder cannot be imported. Nothing of it must have been stored."""
@@ -157,17 +173,23 @@ def test_pictures_are_pngs_that_replace_what_was_there(shop: Shop) -> None:
     assert shop.bucket.puts == [("garments/shirt.png", "image/png", True)]
 
 
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".jpeg", ".webp", ".JPG", ".WebP"])
+@pytest.mark.parametrize("suffix", [*PICTURE_SUFFIXES, ".JPG", ".WebP", ".Heic"])
 def test_these_are_pictures(shop: Shop, suffix: str) -> None:
     shop.has(f"a{suffix}")
 
     assert [entry.name for entry in shop.do_import()] == ["A"]
 
 
-def test_other_files_are_left_alone(shop: Shop) -> None:
-    shop.has("a.png", "notes.txt", "b.gif", "png", "c.png.bak")
+def test_other_files_are_left_out_and_named(shop: Shop) -> None:
+    others = ["notes.txt", "b.gif", "png", "c.png.bak", ".DS_Store", "._a.png", "._notes.txt"]
+    shop.has("a.png", *others)
 
-    assert [entry.file.name for entry in shop.do_import()] == ["a.png"]
+    found = shop.read()
+
+    assert [entry.file.name for entry in found.entries] == ["a.png"]
+    assert set(found.left_out) == set(others)
+    assert found.left_out["._a.png"] == "what macOS notes of another file"
+    assert found.left_out["b.gif"].startswith("no picture (.png, ")
 
 
 def test_they_come_in_the_order_of_their_names(shop: Shop) -> None:
@@ -262,10 +284,91 @@ def test_the_list_says_what_they_are_called(shop: Shop) -> None:
     assert shop.bucket.objects["garments/a.png"] == b"png of a.jpg"
 
 
-def test_what_is_not_in_the_list_is_left_alone(shop: Shop) -> None:
-    shop.has("a.png", "b.png", listed="file,name\na.png,Hat\n")
+def test_what_is_not_in_the_list_is_left_out_and_named(shop: Shop) -> None:
+    shop.has("a.png", "b.png", listed="file,name,Price\na.png,Hat,7\n")
 
-    assert [entry.file.name for entry in shop.do_import()] == ["a.png"]
+    found = shop.read()
+
+    assert [entry.file.name for entry in found.entries] == ["a.png"]
+    assert found.left_out == {
+        "b.png": "garments.csv does not name it",
+        "garments.csv, column price": "not a column of ours",
+    }
+
+
+FOUND = Path(__file__).parent / "garments"
+
+
+@pytest.mark.parametrize(("name", "entry", "left_out"), [
+    ("appledouble", ("a.jpg", "A", None, None), {"._a.jpg"}),
+    ("cp1252", ("a.jpg", "Café dress", "Acéme", "dresses"), set()),
+    ("hspace", ("a.jpg", "Dress", "Acme", "dresses"), set()),
+    ("semi", ("a.jpg", "Dress", "Acme", "dresses"), set()),
+    ("jfif", ("a.jfif", "A", None, None), set()),
+])  # fmt: skip
+def test_a_folder_that_failed_once_is_read(
+    name: str, entry: tuple[str | None, ...], left_out: set[str]
+) -> None:
+    found = read_folder(FOUND / name)
+
+    first = found.entries[0]
+    assert (first.file.name, first.name, first.brand, first.category) == entry
+    assert set(found.left_out) == left_out
+
+
+LIST = "File ; NAME;Brand\r\n\r\nHat.PNG;Größe 5;Acmé\r\n;;\r\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("first", ["", "sep={}\r\n", "\r\n"])
+@pytest.mark.parametrize("called", ["garments.csv", "Garments.csv", "GARMENTS.CSV"])
+def test_a_list_is_read_as_a_spreadsheet_writes_it(
+    shop: Shop, encoding: str, delimiter: str, first: str, called: str
+) -> None:
+    shop.has("hat.png")
+    text = first.format(delimiter) + LIST.replace(";", delimiter)
+    (shop.folder / called).write_bytes(text.encode(encoding))
+
+    found = shop.read()
+
+    (entry,) = found.entries
+    assert (entry.file.name, entry.name, entry.brand) == ("hat.png", "Größe 5", "Acmé")
+    assert found.left_out == {}
+
+
+@pytest.mark.parametrize("in_the_list", ["NFC", "NFD"])
+@pytest.mark.parametrize("on_disk", ["NFC", "NFD"])
+def test_accents_may_be_taken_apart(shop: Shop, in_the_list: Form, on_disk: Form) -> None:
+    name = unicodedata.normalize(on_disk, "Café.png")
+    (shop.folder / name).write_bytes(b"x")
+    listed = unicodedata.normalize(in_the_list, "file,name\nCafé.png,Café\n")
+    (shop.folder / "garments.csv").write_text(listed, encoding="utf-8")
+
+    (entry,) = shop.read().entries
+
+    assert (entry.name, entry.picture_path) == ("Café", "garments/cafe.png")
+
+
+def test_the_line_of_a_fault_counts_the_empty_ones(shop: Shop) -> None:
+    shop.has("a.png", listed="\nfile,name\n\n\na.png,\n")
+
+    assert "garments.csv, line 5: no name" in shop.refuses()
+
+
+def test_of_two_lists_neither_is_taken(shop: Shop) -> None:
+    shop.has("a.png", listed="file,name\na.png,A\n")
+    (shop.folder / "Garments.csv").write_text("file,name\na.png,B\n")
+
+    assert shop.refuses() == "Garments.csv and garments.csv: which one?"
+
+
+@pytest.mark.parametrize("data", [b"\xff\xfef", b"file,name\n\x81\x8d", b"PK\3\4\0\0\0\0"])
+def test_a_list_that_is_no_text_is_said(shop: Shop, data: bytes) -> None:
+    shop.has("a.png")
+    (shop.folder / "garments.csv").write_bytes(data)
+
+    assert shop.refuses() == "garments.csv is no text that can be read: save it as 'CSV UTF-8'"
 
 
 @pytest.mark.parametrize(
@@ -305,7 +408,7 @@ def test_a_name_may_have_commas_and_other_letters(shop: Shop) -> None:
         ("", "garments.csv needs the columns file and name"),
         ("file\na.png\n", "garments.csv needs the columns file and name"),
         ("name\nHat\n", "garments.csv needs the columns file and name"),
-        ("file;name\na.png;Hat\n", "garments.csv needs the columns file and name"),
+        ("file|name\na.png|Hat\n", "garments.csv needs the columns file and name"),
         ("file,name\n", "has no pictures"),
         ("file,name\na.png,\n", "garments.csv, line 2: no name"),
         ("file,name\na.png,  \n", "garments.csv, line 2: no name"),
@@ -337,7 +440,9 @@ def test_an_address_of_the_whole_disk_is_not_in_the_folder(shop: Shop) -> None:
 def test_a_folder_without_pictures_is_none(shop: Shop) -> None:
     shop.has("notes.txt")
 
-    assert shop.refuses().endswith("has no pictures (.png, .jpg, .jpeg, .webp)")
+    assert shop.refuses().endswith(
+        "has no pictures (.png, .jpg, .jpeg, .jfif, .webp, .heic, .heif)"
+    )
 
 
 @pytest.mark.parametrize("name", ["missing", "file.png"])
@@ -354,16 +459,28 @@ def test_two_files_of_one_name_are_one_too_many(shop: Shop) -> None:
     assert "two files would be garments/a.png" in shop.refuses()
 
 
-def test_a_picture_that_is_none_is_named_in_words(shop: Shop) -> None:
-    shop.has("a.png", "b.png")
+def test_a_picture_that_is_none_is_skipped_in_words_and_the_rest_is_taken(shop: Shop) -> None:
+    shop.has("a.png", "b.png", "c.png")
     (shop.folder / "b.png").write_text("photo_unsupported")
 
-    with pytest.raises(ImportFailed) as caught:
-        shop.do_import()
+    first, second, third = shop.imported()
 
     spec = CATALOGUE["photo_unsupported"]
-    assert str(caught.value) == f"b.png: {spec.message} {spec.hint}"
-    assert list(shop.table.rows) == list(shop.bucket.objects) == ["garments/a.png"]
+    assert (second.outcome, second.why) == ("skipped", f"{spec.message} {spec.hint}")
+    assert (first.outcome, third.outcome) == ("new", "new")
+    stored = ["garments/a.png", "garments/c.png"]
+    assert list(shop.table.rows) == list(shop.bucket.objects) == stored
+
+
+def test_a_file_that_goes_meanwhile_is_skipped(shop: Shop) -> None:
+    shop.has("a.png", "b.png")
+    entries = shop.read().entries
+    (shop.folder / "a.png").unlink()
+
+    first, second = shop.garments.import_entries(entries)
+
+    assert (first.outcome, second.outcome) == ("skipped", "new")
+    assert "a.png" in str(first.why)
 
 
 def test_a_row_comes_only_after_its_picture(shop: Shop) -> None:
@@ -378,11 +495,11 @@ def test_a_row_comes_only_after_its_picture(shop: Shop) -> None:
 
 def test_each_is_told_when_it_is_done(shop: Shop) -> None:
     shop.has("a.png", "b.png")
-    coming: Iterator[Entry] = shop.garments.import_folder(shop.folder)
+    coming: Iterator[Imported] = shop.garments.import_entries(shop.read().entries)
 
     first = next(coming)
 
-    assert first.picture_path == "garments/a.png"
+    assert first.entry.picture_path == "garments/a.png"
     assert list(shop.table.rows) == list(shop.bucket.objects) == ["garments/a.png"]
 
 
@@ -391,9 +508,13 @@ def test_importing_again_changes_what_changed_and_adds_nothing(shop: Shop) -> No
     shop.do_import()
     shop.has(listed="file,name,brand,category\na.png,Hat,Nord,hats\n")
     (shop.folder / "a.png").write_bytes(b"new")
+    with (shop.folder / "garments.csv").open("a") as listed:
+        listed.write("b.png,B,,\n")
+    shop.bucket.puts.clear()
 
-    shop.do_import()
+    assert [one.outcome for one in shop.imported()] == ["changed", "unchanged"]
 
+    assert [path for path, _, _ in shop.bucket.puts] == ["garments/a.png"]
     assert shop.table.rows == {
         "garments/a.png": ("Hat", "Nord", "hats"),
         "garments/b.png": ("B", None, None),
@@ -538,11 +659,21 @@ def test_who_waits_too_long_is_told() -> None:
     assert len(table.asked) == READERS
 
 
-def test_a_list_in_another_encoding_is_said(shop: Shop) -> None:
+@pytest.mark.parametrize("lost", ["picture", "row", "name"])
+def test_what_was_lost_of_a_garment_is_put_back(shop: Shop, lost: str) -> None:
     shop.has("a.png")
-    (shop.folder / "garments.csv").write_bytes("file,name\na.png,grün\n".encode("cp1252"))
+    shop.do_import()
+    if lost == "picture":
+        shop.bucket.objects.clear()
+    elif lost == "row":
+        shop.table.garments, shop.table.rows = [], {}
+    else:
+        shop.table.save("Another", None, None, "garments/a.png")
 
-    assert shop.refuses() == "garments.csv is not UTF-8: save it as 'CSV UTF-8'"
+    assert [one.outcome for one in shop.imported()] == ["new" if lost == "row" else "changed"]
+
+    assert shop.table.rows == {"garments/a.png": ("A", None, None)}
+    assert list(shop.bucket.objects) == ["garments/a.png"]
 
 
 def test_a_name_that_no_file_can_have_is_said(shop: Shop) -> None:

@@ -156,11 +156,14 @@ def test_so_does_what_is_damaged_or_stands_behind_the_pixels(kind: bytes) -> Non
 )
 def test_a_see_through_colour_has_the_size_of_one(colour: int, sizes: set[int]) -> None:
     plain = of(8, colour, 0)
-    at = len(SIGNATURE) + 25
+    at = plain.index(b"IDAT") - 4
 
     for size in (0, 1, 2, 6, 256, 257):
         data = plain[:at] + chunk(b"tRNS", bytes(size)) + plain[at:]
         assert (b"tRNS" in looks(without_metadata(data))) == (size in sizes)
+    if colour == 3:
+        early = plain[:33] + chunk(b"tRNS", b"\0") + plain[33:]
+        assert without_metadata(early) == plain, "it stands before the palette"
 
 
 def test_the_rows_of_a_picture_are_counted_as_its_decoder_counts_them() -> None:

@@ -106,10 +106,59 @@ def test_a_bad_post_is_refused_and_leaves_nothing(
     assert simulator.submits() == []
 
 
+FORM = "multipart/form-data with the file field userImage"
+UPLOADS: dict[str, tuple[dict[str, Any], str]] = {
+    "nothing": ({}, f"Required: send {FORM}, not a body without a Content-Type."),
+    "JSON": ({"json": {"userImage": "x"}}, f"Required: send {FORM}, not application/json."),
+    "urlencoded": (
+        {"data": {"userImage": "x"}},
+        f"Required: send {FORM}, not application/x-www-form-urlencoded.",
+    ),
+    "the photo alone": ({"data": jpeg(), "headers": {"Content-Type": "image/jpeg"}},
+                        f"Required: send {FORM}, not image/jpeg."),
+    "no boundary": (
+        {"data": jpeg(), "headers": {"Content-Type": "multipart/form-data"}},
+        f"Required: send {FORM}. The Content-Type lacks its boundary: leave it to the client.",
+    ),
+    "a part without a file name": (
+        {"files": {"userImage": (None, jpeg())}},
+        f"Not a file: send {FORM}, as a part with a file name (a File or Blob), not as text.",
+    ),
+    "a data URL": (
+        {"files": {"userImage": (None, "data:image/jpeg;base64,/9j/")}},
+        f"Not a file: send {FORM}, as a part with a file name (a File or Blob), not as text.",
+    ),
+    "another field": ({"files": {"image": PHOTO}}, f"Required: send {FORM}."),
+    "two": ({"files": [("userImage", PHOTO)] * 2}, "Only one file."),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UPLOADS)
+def test_what_is_not_quite_an_upload_is_told_all_that_is_missing(user: User, name: str) -> None:
+    sent, why = UPLOADS[name]
+
+    response = user.call("POST", "/api/try-on", **sent)
+
+    assert response.status_code == 422, response.text
+    assert response.json()["errors"] == {"garmentId": ["Required."], "userImage": [why]}
+
+
+@pytest.mark.parametrize("sent", [
+    {"json": {"userImage": "data:image/jpeg;base64," + "A" * 200_000}},
+    {"files": {"userImage": (None, "data:image/jpeg;base64," + "A" * 200_000)}},
+    {"files": {"userImage": (None, jpeg().ljust(300_000, b"x"))}},
+])  # fmt: skip
+def test_a_photo_as_long_text_is_told_how_to_send_it(user: User, sent: dict[str, Any]) -> None:
+    response = user.call("POST", "/api/try-on", **sent)
+
+    assert response.status_code == 413, response.text
+    assert "the file field userImage" in response.json()["hint"]
+
+
 def test_wrong_fields_are_named(user: User) -> None:
     response = user.call("POST", "/api/try-on", data={"garmentId": "shirt"})
 
-    assert response.json()["errors"] == {"garmentId": ["Not a garment id (a UUID)."]}
+    assert response.json()["errors"]["garmentId"] == ["Not a garment id (a UUID)."]
 
 
 @pytest.mark.parametrize(

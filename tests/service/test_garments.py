@@ -95,7 +95,7 @@ def test_importing_again_changes_what_changed_and_adds_nothing(
     picture = encoded(Image.new("RGB", (400, 400), "navy"), "JPEG")
     (tmp_path / "Blaue Jacke Größe 5.jpg").write_bytes(picture)
     by_name = stack.run_flask("garments", "import", str(tmp_path))
-    assert "1 garments imported." in by_name.stdout, by_name.stdout
+    assert "1 of 1 garments imported: 1 new" in by_name.stdout, by_name.stdout
     (tmp_path / "garments.csv").write_text(
         "file,name,brand,category\nBlaue Jacke Größe 5.jpg,Navy jacket,Nord,coats\n"
     )
@@ -103,6 +103,9 @@ def test_importing_again_changes_what_changed_and_adds_nothing(
     with_list = stack.run_flask("garments", "import", str(tmp_path))
 
     assert with_list.returncode == 0, with_list.stdout
+    assert "0 new, 1 changed, 0 unchanged." in with_list.stdout
+    again = stack.run_flask("garments", "import", str(tmp_path))
+    assert "0 new, 0 changed, 1 unchanged." in again.stdout
     rows = database.execute(
         "select name, brand, category, image_url from garments where image_url like '%gro%e-5%'"
     ).fetchall()
@@ -115,7 +118,7 @@ def test_importing_again_changes_what_changed_and_adds_nothing(
     ("files", "message"),
     [
         ({}, "has no pictures"),
-        ({"a.png": b"not a picture"}, "a.png: The file is not a picture that can be used."),
+        ({"a.png": b"not a picture"}, "skipped a.png: The file is not a picture that can be used."),
         ({"a.png": b"", "garments.csv": b"name\nx\n"}, "needs the columns file and name"),
         ({"garments.csv": b"file,name\n../secret.png,x\n"}, "line 2: no file '../secret.png'"),
         ({"garments.csv": b"file,name\nb.png,x\n"}, "line 2: no file 'b.png'"),

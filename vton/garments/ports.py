@@ -31,10 +31,14 @@ class Signed(Protocol):
 
 
 class Pictures(Protocol):
-    """The private bucket. Both methods raise Unavailable when the storage is away."""
+    """The private bucket. All methods raise Unavailable when the storage is away."""
 
     def put(self, path: str, data: bytes, content_type: str, *, replace: bool) -> None:
         """Store an object."""
+        ...
+
+    def find(self, path: str) -> bytes | None:
+        """Return an object, None if it is not there."""
         ...
 
     def sign(self, paths: Collection[str]) -> Mapping[str, Signed]:

@@ -1,25 +1,18 @@
 """The rules of garments; they know no framework."""
 
-import csv
-import hashlib
-import re
 import threading
 import time
-import unicodedata
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
-from string import capwords
+from enum import StrEnum
 
 from vton.errors import Problem, Unavailable
+from vton.garments.folder import Entry
 from vton.garments.model import Garment
 from vton.garments.ports import GarmentNormaliser, GarmentTable, Pictures
 from vton.single_flight import SingleFlight
 
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
-LIST_FILE = "garments.csv"
-COLUMNS = ("file", "name", "brand", "category")
 KEPT_SECONDS = 3.0
 MOST_PAGES = 100
 MOST_KEPT = 2000
@@ -29,31 +22,22 @@ READER_SECONDS = 5.0
 """So many pages are read at once, and so long others wait: users need the database, too."""
 
 
-class ImportFailed(Exception):
-    """The folder cannot be imported; says why, naming the file."""
+class Outcome(StrEnum):
+    """What has become of an entry."""
+
+    NEW = "new"
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"
+    SKIPPED = "skipped"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One picture of a folder, and what the folder's list says of it."""
+class Imported:
+    """An entry that is done; `why` is said of a skipped one."""
 
-    file: Path
-    name: str
-    brand: str | None
-    category: str | None
-
-    @property
-    def picture_path(self) -> str:
-        """The object's path: the file's name in ASCII, since object keys are ASCII only.
-
-        What is lost of a name in another script stands behind it, as a few hexadecimal digits.
-        """
-        stem = unicodedata.normalize("NFC", self.file.stem)
-        plain = unicodedata.normalize("NFKD", stem.replace("ß", "ss"))
-        words = re.findall(r"[a-z0-9]+", plain.encode("ascii", "ignore").decode().lower())
-        if not words or any(letter.isalnum() and not letter.isascii() for letter in plain):
-            words.append(hashlib.sha256(stem.encode()).hexdigest()[:10])
-        return f"garments/{'-'.join(words)}.png"
+    entry: Entry
+    outcome: Outcome
+    why: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,64 +124,32 @@ class Garments:
             for one in garments
         ]
 
-    def import_folder(self, folder: Path) -> Iterator[Entry]:
-        """Store every picture of a folder with its row, yielding each when it is done.
+    def import_entries(self, entries: Sequence[Entry]) -> Iterator[Imported]:
+        """Store each entry's picture with its row, yielding each when it is done.
 
-        `garments.csv` (file, name, brand, category) is optional; without it a garment is
-        called after its file. Running it again changes what changed and adds nothing twice.
-        Raises ImportFailed before anything is stored, Problem when a picture is unusable.
+        Again, it changes what changed and adds nothing twice. A picture that is unusable is
+        skipped. Raises Unavailable.
         """
-        entries = _read_folder(folder)
+        before = {one.picture: one for one in self.table.list(None, None, None)}
         for entry in entries:
-            try:
-                data = self.photos.normalise_garment(entry.file.read_bytes())
-            except Problem as problem:
-                text = f"{problem.spec.message} {problem.spec.hint}"
-                raise ImportFailed(f"{entry.file.name}: {text}") from None
-            self.pictures.put(entry.picture_path, data, "image/png", replace=True)
-            self.table.save(entry.name, entry.brand, entry.category, entry.picture_path)
-            yield entry
+            yield self._import(entry, before.get(entry.picture_path))
 
-
-def _read_folder(folder: Path) -> list[Entry]:
-    if not folder.is_dir():
-        raise ImportFailed(f"{folder} is not a folder")
-    if (folder / LIST_FILE).exists():
+    def _import(self, entry: Entry, before: Garment | None) -> Imported:
+        path = entry.picture_path
         try:
-            entries = list(_listed(folder))
-        except UnicodeDecodeError:
-            raise ImportFailed(f"{LIST_FILE} is not UTF-8: save it as 'CSV UTF-8'") from None
-        except (csv.Error, OSError) as error:
-            raise ImportFailed(f"{LIST_FILE}: {error}") from None
-    else:
-        files = (f for f in folder.iterdir() if f.suffix.lower() in PICTURE_SUFFIXES)
-        entries = [
-            Entry(f, capwords(re.sub(r"[-_]+", " ", f.stem)) or f.name, None, None)
-            for f in sorted(files)
-            if f.is_file()
-        ]
-    if not entries:
-        raise ImportFailed(f"{folder} has no pictures ({', '.join(PICTURE_SUFFIXES)})")
-    paths = [entry.picture_path for entry in entries]
-    for entry in entries:
-        if paths.count(entry.picture_path) > 1:
-            raise ImportFailed(f"{entry.file.name}: two files would be {entry.picture_path}")
-    return entries
-
-
-def _listed(folder: Path) -> Iterator[Entry]:
-    """The entries of the folder's list, each with its picture checked to be there."""
-    with (folder / LIST_FILE).open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.DictReader(file)
-        if not {"file", "name"} <= set(rows.fieldnames or ()):
-            raise ImportFailed(f"{LIST_FILE} needs the columns file and name ({COLUMNS})")
-        for number, row in enumerate(rows, start=2):
-            values = {column: (row.get(column) or "").strip() for column in COLUMNS}
-            picture = folder / values["file"]
-            if not values["name"]:
-                raise ImportFailed(f"{LIST_FILE}, line {number}: no name")
-            if not values["file"] or picture.parent != folder or not picture.is_file():
-                raise ImportFailed(f"{LIST_FILE}, line {number}: no file {values['file']!r}")
-            yield Entry(
-                picture, values["name"], values["brand"] or None, values["category"] or None
-            )
+            data = self.photos.normalise_garment(entry.file.read_bytes())
+        except Problem as problem:
+            why = f"{problem.spec.message} {problem.spec.hint}"
+            return Imported(entry, Outcome.SKIPPED, why)
+        except OSError as error:
+            return Imported(entry, Outcome.SKIPPED, str(error))
+        same_picture = before is not None and self.pictures.find(path) == data
+        if not same_picture:
+            self.pictures.put(path, data, "image/png", replace=True)
+        now = entry.name, entry.brand, entry.category
+        same_row = before is not None and now == (before.name, before.brand, before.category)
+        if not same_row:
+            self.table.save(*now, path)
+        if before is None:
+            return Imported(entry, Outcome.NEW)
+        return Imported(entry, Outcome.UNCHANGED if same_picture and same_row else Outcome.CHANGED)

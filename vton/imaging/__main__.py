@@ -30,13 +30,13 @@ def main(conversion: str) -> None:
         with suppress(ValueError, OSError):  # macOS refuses to limit the address space
             resource.setrlimit(limit, (soft, hard))
     try:
-        sys.stdout.buffer.write(_converted(conversion, sys.stdin.buffer.read()))
+        sys.stdout.buffer.write(converted(conversion, sys.stdin.buffer.read()))
     except Problem as problem:
         sys.stdout.write(problem.code)
         sys.exit(REFUSED)
 
 
-def _converted(conversion: str, data: bytes) -> bytes:
+def converted(conversion: str, data: bytes) -> bytes:
     """The picture, converted as it is, or mended first if it needs it."""
     try:
         return CONVERSIONS[conversion](data)

@@ -55,7 +55,8 @@ def chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 _SIZES = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"cICP": 4}
-_KEY_SIZES = {b"\0": (2,), b"\2": (6,), b"\3": range(1, 257)}
+_OF_PALETTE = b"\3"
+_KEY_SIZES = {b"\0": (2,), b"\2": (6,), _OF_PALETTE: range(1, 257)}
 """Bytes of `tRNS`, by colour type."""
 _TIFF = b"II*\0", b"MM\0*"
 MOST_OF_IT = 1_000_000
@@ -73,6 +74,8 @@ def without_metadata(png: bytes) -> bytes:
     for kind, whole in chunks(png):
         if kind == b"IHDR":
             header = whole[8:-4]
+        if kind == b"tRNS" and header[9:10] == _OF_PALETTE and b"PLTE" not in seen:
+            continue
         needed = not kind[0] & 0x20
         if needed or (b"IDAT" not in seen and kind not in seen and _is_sound(kind, whole, header)):
             parts.append(whole)

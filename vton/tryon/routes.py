@@ -15,6 +15,7 @@ from vton.imaging.convert import MAX_BYTES
 from vton.tryon.answers import StatusView
 from vton.tryon.model import Status
 from vton.tryon.schemas import (
+    PHOTO_FIELD,
     POLL_SECONDS,
     Accepted,
     Deleted,
@@ -208,12 +209,8 @@ def _idempotency_key() -> str | None:
 
 
 def _uploaded_photo() -> bytes:
-    """The bytes of the one file `userImage`."""
-    files = request.files.getlist("userImage")
-    if len(files) != 1 or len(request.files) != 1:
-        why = "Required: one file." if not files else "Only one file."
-        raise Problem("invalid_fields", errors={"userImage": [why]})
-    data = files[0].stream.read(MAX_BYTES + 1)
+    """The bytes of the one file, which the form was found to have."""
+    data = request.files[PHOTO_FIELD].stream.read(MAX_BYTES + 1)
     if not data:
-        raise Problem("invalid_fields", errors={"userImage": ["The file is empty."]})
+        raise Problem("invalid_fields", errors={PHOTO_FIELD: ["The file is empty."]})
     return data

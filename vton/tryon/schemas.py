@@ -1,11 +1,21 @@
 """What a try-on looks like to a client. Both spellings, where the specification uses both."""
 
 from flask_smorest.fields import Upload
-from marshmallow import EXCLUDE, Schema, fields, post_dump, validate
+from marshmallow import (
+    EXCLUDE,
+    Schema,
+    ValidationError,
+    fields,
+    post_dump,
+    validate,
+    validates_schema,
+)
 
 from vton.tryon.answers import StatusView
 from vton.tryon.model import Status
+from vton.web.uploads import wrong_file
 
+PHOTO_FIELD = "userImage"
 POLL_SECONDS = 2
 """How long a client should wait between two polls, as the specification's does."""
 
@@ -22,13 +32,19 @@ class TryOnForm(Schema):
         error_messages={"required": "Required.", "invalid_uuid": "Not a garment id (a UUID)."},
     )
 
+    @validates_schema(skip_on_field_errors=False)
+    def _has_a_photo(self, _data: object, **_: object) -> None:
+        """Say what is wrong with the file in the same answer as what is with the text."""
+        if wrong := wrong_file(PHOTO_FIELD):
+            raise ValidationError(wrong, PHOTO_FIELD)
+
 
 class TryOnRequest(TryOnForm):
     """The whole form, as the document shows it."""
 
     user_image = Upload(
         required=True,
-        data_key="userImage",
+        data_key=PHOTO_FIELD,
         metadata={"description": "One photo of at most 10 MB, at least 300 pixels a side."},
     )
 

@@ -71,6 +71,23 @@ def _too_large(_error: RequestEntityTooLarge) -> Response:
     return failure(Problem("photo_too_large" if photo else "form_too_large"))
 
 
+def wrong_file(field: str) -> str | None:
+    """Return what is wrong with the one file that a form is to have, None if nothing is."""
+    form = f"multipart/form-data with the file field {field}"
+    if request.mimetype != "multipart/form-data":
+        return f"Required: send {form}, not {request.mimetype or 'a body without a Content-Type'}."
+    if "boundary" not in request.mimetype_params:
+        return (
+            f"Required: send {form}. The Content-Type lacks its boundary: leave it to the client."
+        )
+    files = request.files.getlist(field)
+    if field in request.form and not files:
+        return f"Not a file: send {form}, as a part with a file name (a File or Blob), not as text."
+    if len(files) != 1 or len(request.files) != 1:
+        return "Only one file." if files else f"Required: send {form}."
+    return None
+
+
 class UploadDeadlines:
     """WSGI middleware: a request whose body comes too slowly fails with `upload_too_slow`."""
 

@@ -60,6 +60,13 @@ class Bucket:
             raise Unavailable("the storage answers with a page")
         return data
 
+    def find(self, path: str) -> bytes | None:
+        """Return an object, None if it is not there. Raises Unavailable."""
+        try:
+            return self.get(path)
+        except PictureMissing:
+            return None
+
     def remove(self, paths: Collection[str]) -> None:
         if not paths:
             return
