@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from vton.errors import CATALOGUE, Unavailable
+from vton.errors import CATALOGUE, Problem, Unavailable
 from vton.tryon.model import Garment, ProviderTask, Session, SessionState, Status
 from vton.tryon.ports.database import (
     Admission,
@@ -378,10 +378,16 @@ class FakePhotos:
         self.owners: list[str] = []
         self.result_kind: ResultKind | None = "new"
         self.compared: list[tuple[bytes, bytes]] = []
+        self.makes_thumbnails = False
 
     def kind_of_result(self, result: bytes, photo: bytes) -> ResultKind | None:
         self.compared.append((result, photo))
         return self.result_kind
+
+    def thumbnail(self, picture: bytes) -> bytes:
+        if not self.makes_thumbnails:
+            raise Problem("photo_unreadable")
+        return b"small " + picture
 
     def may_take_long(self, data: bytes) -> bool:
         return data.startswith(b"slow")
@@ -625,8 +631,8 @@ class World:
         self.runner = SessionRunner(
             sessions=self.sessions, ledger=self.sessions, pictures=self.pictures,
             status_cache=self.polls, providers={self.provider.name: self.vendor},
-            submitter=self.submitter, result_check=self.result_check, retries=self.retries,
-            clock=self.clock, poll_interval=3.0,
+            submitter=self.submitter, photos=self.photos, result_check=self.result_check,
+            retries=self.retries, clock=self.clock, poll_interval=3.0,
         )  # fmt: skip
         self.sweep = Sweep(
             sessions=self.sessions, ledger=self.sessions, erasures=self.sessions,

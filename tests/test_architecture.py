@@ -267,7 +267,11 @@ PORTS = {
         "Erasures": fakes.FakeDatabase,
     },
     "storage": {"Pictures": fakes.FakePictures},
-    "photos": {"PhotoNormaliser": fakes.FakePhotos, "ResultComparer": fakes.FakePhotos},
+    "photos": {
+        "PhotoNormaliser": fakes.FakePhotos,
+        "ResultComparer": fakes.FakePhotos,
+        "Thumbnails": fakes.FakePhotos,
+    },
     "queue": {
         "Jobs": fakes.FakeJobs,
         "StatusCache": fakes.FakeStatusCache,

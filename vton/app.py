@@ -14,7 +14,7 @@ from vton.adapters.redis.queue import QUEUE
 from vton.demo.routes import Demo
 from vton.demo.routes import bp as demo_bp
 from vton.garments.routes import bp as garments_bp
-from vton.imaging.convert import MAX_BYTES
+from vton.imaging.opening import MAX_BYTES
 from vton.tryon import status_middleware
 from vton.tryon.routes import bp as tryon_bp
 from vton.web import dashboard, envelope, headers, health, openapi, uploads

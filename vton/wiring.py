@@ -200,6 +200,7 @@ def _runner(config: Config, adapters: Adapters) -> SessionRunner:
         status_cache=adapters.status_cache,
         providers={provider.name: provider},
         submitter=submitter,
+        photos=adapters.converter,
         result_check=result_check,
         retries=retries,
         clock=adapters.clock,

@@ -1,5 +1,5 @@
 -- The private bucket. Paths: garments/{name}.png, user-uploads/{user_id}/{timestamp}_original.jpg,
--- try-on-results/{user_id}/{session_id}_result.png.
+-- try-on-results/{user_id}/{session_id}_result.png. Beside a garment and a result, {name}_thumbnail.webp.
 
 insert into storage.buckets (id, name, public, file_size_limit, allowed_mime_types)
 values ('vton-assets', 'vton-assets', false, 26214400,

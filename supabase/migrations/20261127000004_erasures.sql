@@ -18,7 +18,8 @@ begin
   select old.id, path from unnest(array[
     old.original_user_image_url,
     -- Always named: a run that is under way may store it after its row is gone.
-    'try-on-results/' || old.user_id || '/' || old.id || '_result.png'
+    'try-on-results/' || old.user_id || '/' || old.id || '_result.png',
+    'try-on-results/' || old.user_id || '/' || old.id || '_result_thumbnail.webp'
   ]) path
   -- Rows from before this service may have a picture elsewhere, or none.
   where starts_with(path, 'user-uploads/' || old.user_id || '/')
@@ -38,8 +39,9 @@ create or replace function public.record_failed_result() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
   insert into public.erasures (session_id, path)
-  select t.session_id, 'try-on-results/' || new.user_id || '/' || new.id || '_result.png'
-  from public.provider_tasks t where t.session_id = new.id;
+  select t.session_id, 'try-on-results/' || new.user_id || '/' || new.id || ending
+  from public.provider_tasks t, unnest(array['_result.png', '_result_thumbnail.webp']) ending
+  where t.session_id = new.id;
   insert into public.erasures (session_id, path)
   select new.id, new.original_user_image_url
   where new.error_code = 'photo_rejected'

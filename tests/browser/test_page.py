@@ -76,6 +76,9 @@ def test_one_click_a_photo_a_garment_and_there_is_the_picture(
     download.value.save_as(tmp_path / "result.png")
     assert download.value.suggested_filename.endswith(".png")
     assert (tmp_path / "result.png").read_bytes().startswith(b"\x89PNG")
+    for shown in (cards(page).first, page.locator(".garment").first):
+        small = re.compile("_thumbnail.webp")
+        expect(shown.locator("img")).to_have_attribute("src", small)
 
 
 def test_a_filter_shows_one_category_only(page: Page) -> None:

@@ -98,7 +98,8 @@ def test_hdr_becomes_a_picture_for_an_ordinary_screen(transfer: int) -> None:
     assert colours is not None
     ramp = Image.linear_gradient("L").convert("RGB")
 
-    tones = [colours.to_srgb(ramp).getpixel((128, value))[1] for value in range(256)]  # type: ignore[index]
+    shown = colours.to_srgb(ramp)
+    tones = [shown.getpixel((128, value))[1] for value in range(256)]  # type: ignore[index]
 
     assert tones == sorted(tones)
     assert tones[0] == 0

@@ -64,17 +64,21 @@ class FakeBucket:
     objects: dict[str, bytes] = field(default_factory=dict)
     puts: list[tuple[str, str, bool]] = field(default_factory=list)
     signed: list[Collection[str]] = field(default_factory=list)
+    thumbnails: dict[str, bytes] = field(default_factory=dict)
     away: bool = False
     elsewhere: str = "https://elsewhere.example/hat.png"
 
     def put(self, path: str, data: bytes, content_type: str, *, replace: bool) -> None:
         if self.away:
             raise Unavailable
+        if content_type == "image/webp":
+            self.thumbnails[path] = data
+            return
         self.puts.append((path, content_type, replace))
         self.objects[path] = data
 
     def find(self, path: str) -> bytes | None:
-        return self.objects.get(path)
+        return self.objects.get(path) or self.thumbnails.get(path)
 
     def sign(self, paths: Collection[str]) -> Mapping[str, SignedUrl]:
         self.signed.append(paths)
@@ -84,7 +88,7 @@ class FakeBucket:
     @property
     def known(self) -> set[str]:
         """What can be opened: the objects, and every address elsewhere."""
-        return set(self.objects) | {self.elsewhere}
+        return {*self.objects, *self.thumbnails, self.elsewhere}
 
 
 class FakeNormaliser:
@@ -94,6 +98,9 @@ class FakeNormaliser:
         if data.decode() in CATALOGUE:
             raise Problem(data.decode())
         return b"png of " + data
+
+    def thumbnail(self, picture: bytes) -> bytes:
+        return b"small " + picture
 
 
 @dataclass
@@ -190,6 +197,26 @@ def test_other_files_are_left_out_and_named(shop: Shop) -> None:
     assert set(found.left_out) == set(others)
     assert found.left_out["._a.png"] == "what macOS notes of another file"
     assert found.left_out["b.gif"].startswith("no picture (.png, ")
+
+
+def test_a_small_picture_lies_beside_each(shop: Shop) -> None:
+    shop.has("a.png")
+    shop.do_import()
+    assert shop.bucket.thumbnails == {"garments/a_thumbnail.webp": b"small png of a.png"}
+
+    shop.bucket.thumbnails.clear()  # as one that was imported by an earlier release
+
+    assert [one.outcome for one in shop.imported()] == ["changed"]
+    (listed,) = shop.garments.page(None, 5).garments
+    assert listed.thumbnail_url == "https://signed.example/garments/a_thumbnail.webp"
+
+
+def test_a_picture_elsewhere_has_no_small_one(shop: Shop) -> None:
+    shop.table.garments = [garment(1, shop.bucket.elsewhere)]
+
+    (listed,) = shop.garments.page(None, 5).garments
+
+    assert (listed.image_url is not None, listed.thumbnail_url) == (True, None)
 
 
 def test_they_come_in_the_order_of_their_names(shop: Shop) -> None:
@@ -559,7 +586,8 @@ def test_all_urls_are_signed_at_once_each_picture_once(shop: Shop) -> None:
 
     assert urls(page) == [f"https://signed.example/{p}" for p in pictures]
     assert [one.garment.id for one in page.garments] == ["0", "1", "2"]
-    assert [sorted(paths) for paths in shop.bucket.signed] == [["garments/a.png", "garments/b.png"]]
+    small = ["garments/a_thumbnail.webp", "garments/b_thumbnail.webp"]
+    assert [set(paths) for paths in shop.bucket.signed] == [{*pictures, *small}]
 
 
 def test_a_picture_that_is_not_there_has_no_url(shop: Shop) -> None:

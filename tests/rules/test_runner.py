@@ -195,6 +195,39 @@ def test_what_a_fault_of_the_provider_leads_to(world: World, name: str) -> None:
     assert [state.status for state in world.polls.told[:-1]] == [Status.PROCESSING]
 
 
+def test_a_small_picture_is_stored_beside_the_result(world: World) -> None:
+    world.photos.makes_thumbnails = True
+
+    session = world.session(run(world))
+
+    path = f"try-on-results/{session.user_id}/{session.id}_result_thumbnail.webp"
+    assert world.bucket.objects[path] == b"small png"
+    assert world.tryons.with_urls([session])[0].thumbnail_url is not None
+    world.tryons.delete(session.user_id, session.id)
+    assert world.bucket.objects == {}
+
+
+def test_without_a_small_picture_a_try_on_is_a_success_all_the_same(world: World) -> None:
+    world.photos.makes_thumbnails = True
+    world.spoil("pictures.put", lambda: None, times=2)  # the photo, and the result
+    world.spoil("pictures.put")
+
+    session = world.session(run(world))
+
+    assert session.status is Status.SUCCESS
+    assert world.tryons.with_urls([session])[0].thumbnail_url is None
+
+
+def test_a_small_picture_of_a_failure_goes_with_the_result(world: World) -> None:
+    world.photos.makes_thumbnails = True
+    session_id = world.start()
+    world.spoil("sessions.succeed", lambda: world.database.fail(session_id, "deadline_exceeded"))
+
+    world.runner.run(session_id)
+
+    assert [path for path in world.bucket.objects if "result" in path] == []
+
+
 # -- the wait for the result -----------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ import pytest
 from fakes import START, World
 
 from vton.errors import Problem, Unavailable
-from vton.tryon.model import SessionState, Status, failed, own_pictures, photo_path
+from vton.tryon.model import SessionState, Status, failed, own_pictures, photo_path, thumbnail_path
 from vton.tryon.ports.database import Limits
 from vton.tryon.ports.provider import PermanentError
 from vton.tryon.ports.queue import TypicalDurations
@@ -837,7 +837,8 @@ def test_a_url_is_that_of_the_users_own_picture_and_changes_nothing_else(world: 
 
     shown = world.tryons.with_result_url(view, world.user_id, session_id)
 
-    assert asked == [[f"try-on-results/{world.user_id}/{session_id}_result.png"]]
+    path = f"try-on-results/{world.user_id}/{session_id}_result"
+    assert asked == [[f"{path}.png", f"{path}_thumbnail.webp"]]
     assert replace(shown, result=None) == view
     assert shown.result is not None
     assert shown.result.expires_at == world.clock.now() + timedelta(hours=1)
@@ -984,7 +985,8 @@ def test_all_pictures_of_a_page_are_signed_at_once(world: World) -> None:
     world.tryons.with_urls(page)
 
     named = {path for one in sessions for path in (one.photo, one.result) if path}
-    assert asked == [sorted(named | {"garments/shirt.png"})]
+    small = {thumbnail_path(one.result_path) for one in sessions}
+    assert asked == [sorted(named | small | {"garments/shirt.png"})]
 
 
 def test_an_empty_page_has_no_entries(world: World) -> None:

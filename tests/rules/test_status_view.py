@@ -561,6 +561,7 @@ def test_an_unfinished_session_says_when_to_ask_again(asker: Asker) -> None:
             "status": "processing",
             "result_image_url": None,
             "resultImageUrl": None,
+            "thumbnailUrl": None,
             "resultExpiresAt": None,
             "error_message": None,
             "error": None,
@@ -733,6 +734,7 @@ def test_a_wrong_garment_names_its_field(asker: Asker, garment: str) -> None:
 
 def test_the_history_has_the_tables_columns_and_both_spellings(asker: Asker) -> None:
     world = asker.shop.world
+    world.photos.makes_thumbnails = True
     session_id = post(asker).get_json()["data"]["sessionId"]
     world.runner.run(session_id)
     session = world.session(session_id)
@@ -750,6 +752,7 @@ def test_the_history_has_the_tables_columns_and_both_spellings(asker: Asker) -> 
         "original_user_image_url": f"https://signed.example/{session.photo}",
         "result_image_url": result,
         "resultImageUrl": result,
+        "thumbnailUrl": result.replace(".png", "_thumbnail.webp"),
         "status": "success",
         "error_message": None,
         "error": None,

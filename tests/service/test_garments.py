@@ -1,6 +1,7 @@
 """The garments: listed for everybody, imported by the operator."""
 
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,14 @@ def test_everybody_sees_all_garments(stack: Stack) -> None:
     assert {garment["name"] for garment in garments} >= sample_names(stack)
     first = garments[0]
     assert set(first) == {
-        "id", "name", "brand", "category", "image_url", "imageUrl", "created_at"
+        "id", "name", "brand", "category", "image_url", "imageUrl", "thumbnailUrl", "created_at"
     }  # fmt: skip
     assert first["image_url"] == first["imageUrl"]
     picture = requests.get(first["image_url"], timeout=10)
     assert picture.headers["Content-Type"] == "image/png"
+    small = requests.get(first["thumbnailUrl"], timeout=10)
+    assert small.headers["Content-Type"] == "image/webp"
+    assert max(Image.open(BytesIO(small.content)).size) <= 384
 
 
 def test_garments_are_cacheable(stack: Stack) -> None:

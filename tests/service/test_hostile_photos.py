@@ -26,7 +26,8 @@ from redis import Redis
 from test_photos import PICTURES, PORTRAIT, close, opened
 
 from vton.errors import Problem, Unavailable
-from vton.imaging.convert import MAX_RESULT_BYTES, MAX_SIDE, photo_to_jpeg
+from vton.imaging.convert import MAX_RESULT_BYTES, photo_to_jpeg
+from vton.imaging.opening import MAX_SIDE
 from vton.imaging.photos import PictureConverter
 from vton.imaging.sandbox import WALL_SECONDS, Sandbox
 from vton.imaging.slots import DecoderSlots

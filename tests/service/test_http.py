@@ -19,7 +19,7 @@ from config import Config
 from devstack.stack import Stack
 from vton.app import create_app
 from vton.errors import CATALOGUE, Problem
-from vton.imaging.convert import MAX_BYTES
+from vton.imaging.opening import MAX_BYTES
 from vton.web import uploads
 
 REQUIRED = {

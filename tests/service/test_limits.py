@@ -194,7 +194,7 @@ def test_twenty_posts_with_one_key_make_one_session_and_one_paid_call(
         assert answer.headers["Idempotency-Replayed"] == "true"
     assert user.wait(first.get_json()["data"]["sessionId"])["status"] == "success"
     assert len(simulator.submits()) == 1
-    assert len(objects_of(database, user)) == 2
+    assert len(objects_of(database, user)) == 3
 
 
 def test_a_repeated_post_gets_the_same_answer_also_after_its_end_and_its_delete(
@@ -400,4 +400,4 @@ def test_eight_taps_at_once_are_one_session_and_one_call(
     assert user.wait(session_id)["status"] == "success"
     paid = database.execute("select session_id from submits where user_id = %s", [user.id])
     assert [str(one) for (one,) in paid] == [session_id]
-    assert len(objects_of(database, user)) == 2
+    assert len(objects_of(database, user)) == 3

@@ -159,7 +159,7 @@ def test_a_run_outlasts_supabase(
 
     assert status["status"] == "success", status
     assert len(simulator.submits()) == 1
-    assert len(objects_of(database, user)) == 2
+    assert len(objects_of(database, user)) == 3
 
 
 ODD_ANSWERS: dict[str, dict[str, Any]] = {

@@ -13,14 +13,14 @@ from xml.etree import ElementTree
 import pillow_heif
 import pytest
 import requests
-from actors import DECODERS, User, encoded, jpeg
+from actors import DECODERS, ROOT, User, encoded, jpeg
 from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
 from config import Config
 from vton.errors import Problem
-from vton.imaging.convert import MAX_BYTES
 from vton.imaging.heif import is_turned
+from vton.imaging.opening import MAX_BYTES
 from vton.imaging.photos import PictureConverter
 from vton.imaging.sandbox import Sandbox
 
@@ -788,3 +788,26 @@ def test_a_see_through_grey_is_white_whatever_its_depth(depth: int, key: int) ->
     other = {1: 255, 2: 85, 4: 17, 16: 0}[depth] if key == 0 else 0
     assert close(tones[key], WHITE)
     assert close(tones[1 - key], (other, other, other))
+
+
+@pytest.mark.parametrize(("size", "expected"), [
+    ((768, 1152), (256, 384)), ((3000, 2000), (384, 256)), ((200, 300), (200, 300)),
+    ((1, 1), (1, 1)),
+])  # fmt: skip
+def test_a_thumbnail_is_a_small_webp_without_metadata(
+    size: tuple[int, int], expected: tuple[int, int]
+) -> None:
+    person = Image.open(ROOT / "vton" / "demo" / "static" / "photos" / "mei.jpg").resize(size)
+
+    small = CONVERTER.thumbnail(verify_result(encoded(person, "PNG")))
+
+    assert (opened(small).format, opened(small).size) == ("WEBP", expected)
+    assert b"EXIF" not in small
+    assert b"XMP " not in small
+    assert 14 * len(small) < 1_000_000, "a page of the history"
+
+
+@pytest.mark.parametrize("data", [b"", b"no picture", PICTURES["PNG"][:-500]])
+def test_of_no_picture_there_is_no_thumbnail(data: bytes) -> None:
+    with pytest.raises(Problem, match="photo_unreadable"):
+        CONVERTER.thumbnail(data)

@@ -62,4 +62,4 @@ def test_a_decoder_opens_no_file_and_no_socket() -> None:
         [sys.executable, "-c", BROKEN_INTO], input=b"", capture_output=True, check=True, cwd=ROOT
     )
 
-    assert done.stdout == b"['OSError', 'OSError', 'OSError']", done.stderr
+    assert done.stdout == b"['OSError', 'OSError', 'OSError', 0]", done.stderr

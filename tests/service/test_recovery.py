@@ -107,7 +107,7 @@ def test_killed_in_the_download_fetches_again(
 
     assert user.wait(session_id)["status"] == "success"
     assert len(simulator.submits()) == 1
-    assert len(objects_of(database, user)) == 2
+    assert len(objects_of(database, user)) == 3
 
 
 def test_killed_after_taking_the_job_takes_it_again(
@@ -143,7 +143,7 @@ def test_two_runs_of_one_session_are_harmless(
 
     assert status["status"] == "success"
     assert len(simulator.submits()) == 1
-    assert len(objects_of(database, user)) == 2
+    assert len(objects_of(database, user)) == 3
 
 
 def test_a_queue_that_was_emptied_is_filled_again(
@@ -267,7 +267,7 @@ def test_retention_takes_the_row_the_photo_and_the_result(
 
     rows = database.execute("select id::text from try_on_history where user_id = %s", [user.id])
     assert [session_id for (session_id,) in rows] == [new]
-    assert len(objects_of(database, user)) == 2
+    assert len(objects_of(database, user)) == 3
 
 
 def test_a_deleted_account_takes_its_pictures_along(
@@ -279,7 +279,7 @@ def test_a_deleted_account_takes_its_pictures_along(
 ) -> None:
     user = sign_up()
     user.wait(user.start(garment_id))
-    assert len(objects_of(database, user)) == 2
+    assert len(objects_of(database, user)) == 3
 
     database.execute("delete from auth.users where id = %s", [user.id])
     sweep(services, redis)
@@ -340,7 +340,7 @@ def test_a_garment_that_is_removed_leaves_the_sessions_that_had_it(
     assert (after["garment_id"], after["garment"]) == (None, None)
     assert requests.get(after["resultImageUrl"], timeout=10).ok
     assert requests.get(picture, timeout=10).ok
-    assert len(objects_of(database, user)) == 2
+    assert len(objects_of(database, user)) == 3
 
 
 def test_an_erasure_is_made_twice_and_then_forgotten(

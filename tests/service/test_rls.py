@@ -99,9 +99,9 @@ def test_users_read_their_own_rows_and_nothing_else(
 
     assert seen == {
         "anon": ["refused", [(0,)], [(True,)], [(True,)]],
-        "A": [[(1,)], [(2,)], [(True,)], [(True,)]],
+        "A": [[(1,)], [(3,)], [(True,)], [(True,)]],
         "B": [[(0,)], [(0,)], [(True,)], [(True,)]],
-        "service": [[(1,)], [(2,)], [(True,)], [(True,)]],
+        "service": [[(1,)], [(3,)], [(True,)], [(True,)]],
     }
 
 
@@ -205,7 +205,8 @@ def test_a_deleted_account_leaves_its_pictures_to_be_erased(
             "select path from erasures where path like %s order by id", [f"%/{a.id}/%"]
         ).fetchall()
 
-    assert [path.split("/")[0] for (path,) in rows] == ["user-uploads", "try-on-results"]
+    folders = [path.split("/")[0] for (path,) in rows]
+    assert folders == ["user-uploads", "try-on-results", "try-on-results"]
 
 
 def test_every_table_of_ours_has_row_level_security(database: psycopg.Connection[Any]) -> None:

@@ -70,6 +70,7 @@ def test_a_status_has_both_spellings(user: User, garment_id: str, simulator: Sim
         "status": "processing",
         "result_image_url": None,
         "resultImageUrl": None,
+        "thumbnailUrl": None,
         "resultExpiresAt": None,
         "error_message": None,
         "error": None,
@@ -132,7 +133,7 @@ def test_history_lists_ended_sessions_newest_first(
     assert set(success) == {
         "id", "sessionId", "user_id", "garment_id", "original_user_image_url",
         "result_image_url", "resultImageUrl", "status", "error_message", "error",
-        "aiGenerated", "created_at", "garment",
+        "aiGenerated", "created_at", "garment", "thumbnailUrl",
     }  # fmt: skip
     assert success["id"] == first
     assert success["user_id"] == user.id
@@ -205,9 +206,10 @@ def test_a_deleted_session_is_noted_for_erasure(
     rows = database.execute("select path from erasures where session_id = %s", [session_id])
 
     paths = [path for (path,) in rows]
-    assert len(paths) == 2
+    assert len(paths) == 3
     assert paths[0].startswith(f"user-uploads/{user.id}/")
-    assert paths[1] == f"try-on-results/{user.id}/{session_id}_result.png"
+    result = f"try-on-results/{user.id}/{session_id}_result"
+    assert paths[1:] == [f"{result}.png", f"{result}_thumbnail.webp"]
 
 
 def test_another_users_session_looks_like_none(
@@ -279,5 +281,5 @@ def test_pictures_of_users_are_for_their_own_browser_alone(
         " where name like 'garments/%'"
     ).fetchall()
 
-    assert kept == [("max-age=3600, private",)] * 2
+    assert kept == [("max-age=3600, private",)] * 3
     assert shown == [("max-age=3600",)]

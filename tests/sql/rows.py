@@ -51,6 +51,12 @@ def result_of(user_id: UUID, session_id: UUID) -> str:
     return f"try-on-results/{user_id}/{session_id}_result.png"
 
 
+def results_of(user_id: UUID, session_id: UUID) -> list[str]:
+    """The paths of a session's result, and of the small one beside it."""
+    path = result_of(user_id, session_id)
+    return [path, path.replace(".png", "_thumbnail.webp")]
+
+
 def make_session(
     db: Database, user_id: UUID | None = None, status: str = "processing", **columns: object
 ) -> UUID:

@@ -240,7 +240,7 @@ def test_the_service_starts_submits_and_deletes_a_session(
     assert claim(bare, session_id, cap=1)[0] == "claimed"
     bare.execute("delete from try_on_history")
 
-    assert one(bare, "select count(*) from erasures") == 2
+    assert one(bare, "select count(*) from erasures") == 3
 
 
 @pytest.mark.parametrize("role", ["anon", "authenticated"])

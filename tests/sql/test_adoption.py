@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
-from sql.rows import Database, make_user, one, photo_of, result_of, values
+from sql.rows import Database, make_user, one, photo_of, result_of, results_of, values
 
 BESIDES = """
 create schema other;
@@ -157,7 +157,7 @@ def test_urls_of_the_bucket_become_paths_wherever_they_are(
     for session_id, photo in zip((first, second), photos, strict=True):
         assert one(theirs, SESSIONS, session_id) == (photo, result_of(user_id, session_id))
     theirs.execute("delete from try_on_history")
-    assert len(values(theirs, "select path from erasures")) == 4
+    assert len(values(theirs, "select path from erasures")) == 6
 
 
 def test_anothers_pictures_are_not_erased(theirs: Database, adopt: Callable[[], None]) -> None:
@@ -169,7 +169,7 @@ def test_anothers_pictures_are_not_erased(theirs: Database, adopt: Callable[[], 
     adopt()
     theirs.execute("delete from try_on_history")
 
-    expected = {result_of(user_id, session_id) for session_id in sessions[:-1]}
+    expected = {path for one_ in sessions[:-1] for path in results_of(user_id, one_)}
     assert set(values(theirs, "select path from erasures")) == expected
 
 

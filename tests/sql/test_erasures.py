@@ -15,7 +15,7 @@ from sql.rows import (
     one,
     photo_of,
     record,
-    result_of,
+    results_of,
     values,
 )
 
@@ -33,10 +33,10 @@ def test_a_deleted_session_leaves_its_photo_and_its_result_to_be_erased(
 
     db.execute("delete from try_on_history where id = %s", [session_id])
 
-    paths = [photo, result_of(user_id, session_id)]
+    paths = [photo, *results_of(user_id, session_id)]
     assert values(db, ERASURES) == [(session_id, path) for path in paths]
     new = "select created_at = now() and erased_at is null from erasures"
-    assert values(db, new) == [True, True]
+    assert values(db, new) == [True, True, True]
 
 
 def test_a_deleted_session_takes_its_claim_along_and_leaves_the_ledger(db: Database) -> None:
@@ -68,7 +68,7 @@ def test_a_deleted_account_leaves_its_pictures_to_be_erased_and_what_was_paid(
     db.execute("delete from auth.users where id = %s", [user_id])
 
     gone = sessions[user_id]
-    assert values(db, ERASURES) == [(gone, photo), (gone, result_of(user_id, gone))]
+    assert values(db, ERASURES) == [(gone, path) for path in (photo, *results_of(user_id, gone))]
     for table in ("try_on_history", "idempotency_keys"):
         assert values(db, f"select user_id from {table}") == [other]
     assert values(db, "select session_id from provider_tasks") == [sessions[other]]
@@ -96,7 +96,7 @@ def test_whoever_deletes_a_session_the_erasures_are_written(db: Database) -> Non
         db.execute("delete from try_on_history where id = %s", [session_id])
         db.execute("reset role")
 
-    assert len(values(db, ERASURES)) == 2
+    assert len(values(db, ERASURES)) == 3
 
 
 # -- failures --------------------------------------------------------------------------------------
@@ -117,7 +117,8 @@ def test_a_failed_session_that_was_submitted_may_still_get_a_result_to_erase(db:
 
     session_id = ended(db, user_id, "failed", claimed=True)
 
-    assert values(db, ERASURES) == [(session_id, result_of(user_id, session_id))]
+    expected = [(session_id, path) for path in results_of(user_id, session_id)]
+    assert values(db, ERASURES) == expected
 
 
 @pytest.mark.parametrize(("status", "claimed"), [("failed", False), ("success", True)])
@@ -148,7 +149,7 @@ def test_whoever_fails_a_session_the_erasure_is_written(db: Database) -> None:
         end_session(db, session_id, "failed")
         db.execute("reset role")
 
-    assert len(values(db, ERASURES)) == 1
+    assert len(values(db, ERASURES)) == 2
 
 
 def test_another_change_of_a_failed_session_is_not_a_failure(db: Database) -> None:
@@ -159,7 +160,7 @@ def test_another_change_of_a_failed_session_is_not_a_failure(db: Database) -> No
 
     db.execute("delete from garments")
 
-    assert len(values(db, ERASURES)) == 1
+    assert len(values(db, ERASURES)) == 2
 
 
 # -- garments --------------------------------------------------------------------------------------

@@ -14,3 +14,13 @@ class Garment:
     category: str | None
     picture: str
     created_at: datetime
+
+    @property
+    def thumbnail(self) -> str | None:
+        """The object path of a small picture, None of one elsewhere."""
+        return thumbnail_path(self.picture) if self.picture.startswith("garments/") else None
+
+
+def thumbnail_path(picture: str) -> str:
+    """Return the path of the small picture that lies beside a garment's."""
+    return f"{picture.removesuffix('.png')}_thumbnail.webp"

@@ -52,3 +52,7 @@ class GarmentNormaliser(Protocol):
     def normalise_garment(self, data: bytes) -> bytes:
         """Return a picture as a PNG on white, without metadata. Raises Problem, Unavailable."""
         ...
+
+    def thumbnail(self, picture: bytes) -> bytes:
+        """Return a small WebP of such a picture. Raises Problem, Unavailable."""
+        ...

@@ -24,6 +24,7 @@ class GarmentItem(Schema):
     category = fields.String(required=True, allow_none=True, attribute="garment.category")
     image_url = fields.Url(required=True, allow_none=True)
     imageUrl = fields.Url(required=True, allow_none=True)  # noqa: N815 - as clients read it
+    thumbnailUrl = fields.Url(required=True, allow_none=True, attribute="thumbnail_url")  # noqa: N815
     created_at = fields.AwareDateTime(required=True, attribute="garment.created_at")
 
     @post_dump

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from vton.errors import Problem, Unavailable
 from vton.garments.folder import Entry
-from vton.garments.model import Garment
+from vton.garments.model import Garment, thumbnail_path
 from vton.garments.ports import GarmentNormaliser, GarmentTable, Pictures
 from vton.single_flight import SingleFlight
 
@@ -46,6 +46,7 @@ class ListedGarment:
 
     garment: Garment
     image_url: str | None
+    thumbnail_url: str | None
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -118,11 +119,13 @@ class Garments:
 
     def _with_urls(self, garments: Sequence[Garment]) -> Sequence[ListedGarment]:
         """Each garment with a URL that opens its picture."""
-        signed = self.pictures.sign({garment.picture for garment in garments})
-        return [
-            ListedGarment(one, signed[one.picture].url if one.picture in signed else None)
-            for one in garments
-        ]
+        paths = {path for one in garments for path in (one.picture, one.thumbnail) if path}
+        signed = self.pictures.sign(paths)
+
+        def url(path: str | None) -> str | None:
+            return signed[path].url if path and path in signed else None
+
+        return [ListedGarment(one, url(one.picture), url(one.thumbnail)) for one in garments]
 
     def import_entries(self, entries: Sequence[Entry]) -> Iterator[Imported]:
         """Store each entry's picture with its row, yielding each when it is done.
@@ -143,9 +146,15 @@ class Garments:
             return Imported(entry, Outcome.SKIPPED, why)
         except OSError as error:
             return Imported(entry, Outcome.SKIPPED, str(error))
-        same_picture = before is not None and self.pictures.find(path) == data
+        small = thumbnail_path(path)
+        same_picture = (
+            before is not None
+            and self.pictures.find(path) == data
+            and self.pictures.find(small) is not None
+        )
         if not same_picture:
             self.pictures.put(path, data, "image/png", replace=True)
+            self.pictures.put(small, self.photos.thumbnail(data), "image/webp", replace=True)
         now = entry.name, entry.brand, entry.category
         same_row = before is not None and now == (before.name, before.brand, before.category)
         if not same_row:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vton.errors import Problem
-from vton.imaging.convert import MAX_BYTES, image_format, photo_to_jpeg, result_to_png
+from vton.imaging.convert import photo_to_jpeg, result_to_png, thumbnail_of
 from vton.imaging.likeness import kind_of_result
+from vton.imaging.opening import MAX_BYTES, image_format
 from vton.imaging.sandbox import Sandbox
 from vton.imaging.triage import is_ordinary_jpeg, is_ordinary_result
 
@@ -62,6 +63,16 @@ class PictureConverter:
             with _untidy_ones(), self.sandbox.slot():
                 return result_to_png(data)
         return self.sandbox.convert("result", data)
+
+    def thumbnail(self, picture: bytes) -> bytes:
+        """Return a stored result or garment, a PNG, as a WebP of at most 384 pixels a side.
+
+        Raises Problem when it is no picture, and Unavailable as the sandbox does.
+        """
+        if is_ordinary_result(picture):
+            with self.sandbox.slot():
+                return thumbnail_of(picture)
+        return self.sandbox.convert("thumbnail", picture)
 
     def kind_of_result(
         self, result: bytes, photo: bytes

@@ -105,6 +105,11 @@ class SessionState:
         return Failure(self.error_code, spec.hint, spec.retryable)
 
 
+def thumbnail_path(picture: str) -> str:
+    """Return the path of the small picture that lies beside a result or a garment's picture."""
+    return f"{picture.removesuffix('.png')}_thumbnail.webp"
+
+
 def own_pictures(session: Session) -> list[str]:
     """Return what a session's row names and its user may be shown.
 

@@ -11,7 +11,7 @@ from flask_smorest import Blueprint
 
 from vton.deadline import in_time
 from vton.errors import Problem
-from vton.imaging.convert import MAX_BYTES
+from vton.imaging.opening import MAX_BYTES
 from vton.tryon.answers import StatusView
 from vton.tryon.model import Status
 from vton.tryon.schemas import (

@@ -12,9 +12,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from vton.tryon.model import ProviderTask, Session, SessionState, Status, failed
+from vton.tryon.model import (
+    ProviderTask,
+    Session,
+    SessionState,
+    Status,
+    failed,
+    thumbnail_path,
+)
 from vton.tryon.ports.clock import Clock
 from vton.tryon.ports.database import Sessions, SubmitLedger
+from vton.tryon.ports.photos import Thumbnails
 from vton.tryon.ports.provider import (
     PermanentError,
     Progress,
@@ -53,6 +61,7 @@ class SessionRunner:
     status_cache: StatusCache
     providers: Mapping[str, Provider]
     submitter: Submitter
+    photos: Thumbnails
     result_check: ResultCheck
     retries: Retries
     clock: Clock
@@ -219,6 +228,8 @@ class SessionRunner:
             )
         except PictureRefused as refusal:
             raise PermanentError("result_unusable", f"the storage: {refusal}") from None
+        thumbnail = thumbnail_path(path)
+        self._store_thumbnail(thumbnail, picture)
         if until_available(lambda: self.sessions.succeed(session.id, path)):
             self._publish(session, SessionState(Status.SUCCESS))
             logger.info("session=%s success", session.id)
@@ -227,5 +238,13 @@ class SessionRunner:
         if status is Status.SUCCESS:  # or it was this run's own write, whose answer was lost
             self._publish(session, SessionState(Status.SUCCESS))
         elif status is None or status is Status.FAILED:
-            until_available(lambda: self.pictures.remove([path]))
+            until_available(lambda: self.pictures.remove([path, thumbnail]))
         raise Cancelled
+
+    def _store_thumbnail(self, path: str, picture: bytes) -> None:
+        """Store a small picture of the result, if that can be done at once: lists do without."""
+        try:
+            small = self.photos.thumbnail(picture)
+            self.pictures.put(path, small, "image/webp", replace=True)
+        except Exception as fault:  # whatever it is, the picture is there and is paid for
+            logger.warning("no thumbnail %s: %s", path, type(fault).__name__)

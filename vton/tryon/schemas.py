@@ -87,6 +87,9 @@ class SessionStatus(Schema):
     resultImageUrl = fields.Url(
         required=True, allow_none=True, metadata={"description": "The same."}
     )
+    thumbnailUrl = fields.Url(
+        required=True, allow_none=True, metadata={"description": "A small one of it, for lists."}
+    )
     resultExpiresAt = fields.AwareDateTime(
         required=True, allow_none=True, metadata={"description": "Until when that URL works."}
     )
@@ -127,6 +130,7 @@ class HistoryItem(Schema):
     original_user_image_url = fields.Url(required=True, allow_none=True, attribute="photo_url")
     result_image_url = fields.Url(required=True, allow_none=True, attribute="result_url")
     resultImageUrl = fields.Url(required=True, allow_none=True)
+    thumbnailUrl = fields.Url(required=True, allow_none=True, attribute="thumbnail_url")
     status = fields.String(
         required=True,
         attribute="session.status",
@@ -164,6 +168,7 @@ def session_status(session_id: str, view: StatusView) -> dict[str, object]:
         "status": state.status,
         "result_image_url": url,
         "resultImageUrl": url,
+        "thumbnailUrl": view.thumbnail.url if url and view.thumbnail else None,
         "resultExpiresAt": result.expires_at.isoformat() if result else None,
         "error_message": state.error_message,
         "error": failure

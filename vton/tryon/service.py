@@ -7,7 +7,6 @@ is row first, so that the session is invisible at once and a late result finds n
 
 import hashlib
 import logging
-import math
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -18,7 +17,14 @@ from vton.deadline import within
 from vton.errors import Problem, Unavailable
 from vton.single_flight import SingleFlight
 from vton.tryon.admission import refusal
-from vton.tryon.answers import HistoryEntry, PicturedGarment, Started, StatusView
+from vton.tryon.answers import (
+    HistoryEntry,
+    PicturedGarment,
+    Started,
+    StatusView,
+    eta_of,
+    pictures_of,
+)
 from vton.tryon.model import (
     Garment,
     Session,
@@ -27,6 +33,7 @@ from vton.tryon.model import (
     own_pictures,
     photo_path,
     result_path,
+    thumbnail_path,
 )
 from vton.tryon.ports.clock import Clock
 from vton.tryon.ports.database import (
@@ -38,7 +45,7 @@ from vton.tryon.ports.database import (
     UnknownUser,
 )
 from vton.tryon.ports.photos import PhotoNormaliser
-from vton.tryon.ports.queue import CircuitBreaker, Jobs, StatusCache, TypicalDurations
+from vton.tryon.ports.queue import CircuitBreaker, Jobs, StatusCache
 from vton.tryon.ports.storage import NameTaken, PictureRefused, Pictures
 
 logger = logging.getLogger(__name__)
@@ -99,7 +106,8 @@ class TryOns:
         cached = self.status_cache.find(user_id, session_id)
         if cached.state is None:
             return None
-        view = StatusView(cached.state, self._eta(cached.state, cached.typical), cached.result)
+        eta = eta_of(cached.state, cached.typical, self.clock.now())
+        view = StatusView(cached.state, eta, cached.result, cached.thumbnail)
         return None if view.needs_url else view
 
     def status(self, user_id: str, session_id: str) -> StatusView:
@@ -115,7 +123,8 @@ class TryOns:
             )
         if state is None:
             raise Problem("session_not_found")
-        return StatusView(state, self._eta(state, cached.typical), cached.result)
+        eta = eta_of(state, cached.typical, self.clock.now())
+        return StatusView(state, eta, cached.result, cached.thumbnail)
 
     def _look_up(self, user_id: str, session_id: str) -> SessionState | None:
         """Return what the database says of a session, or what has been said since it was asked.
@@ -134,7 +143,9 @@ class TryOns:
     def with_result_url(self, view: StatusView, user_id: str, session_id: str) -> StatusView:
         """Return the view with a URL that opens the session's picture, if that is there."""
         path = result_path(user_id, session_id)
-        return replace(view, result=self.pictures.sign([path]).get(path))
+        thumbnail = thumbnail_path(path)
+        signed = self.pictures.sign([path, thumbnail])
+        return replace(view, result=signed.get(path), thumbnail=signed.get(thumbnail))
 
     def history(
         self, user_id: str, limit: int, before: tuple[datetime, str] | None = None
@@ -144,7 +155,7 @@ class TryOns:
 
     def with_urls(self, sessions: Sequence[Session]) -> list[HistoryEntry]:
         """Return each session with URLs that open its pictures."""
-        signed = self.pictures.sign({path for one in sessions for path in _pictures_of(one)})
+        signed = self.pictures.sign({path for one in sessions for path in pictures_of(one)})
 
         def url(path: str | None) -> str | None:
             return signed[path].url if path and path in signed else None
@@ -153,7 +164,13 @@ class TryOns:
             return PicturedGarment(of, url(of.picture)) if of else None
 
         return [
-            HistoryEntry(one, url(one.photo), url(one.result), garment(one.garment))
+            HistoryEntry(
+                one,
+                url(one.photo),
+                url(one.result),
+                url(thumbnail_path(one.result)) if one.result else None,
+                garment(one.garment),
+            )
             for one in sessions
         ]
 
@@ -176,7 +193,8 @@ class TryOns:
                 self.jobs.cancel(session_id)
         pictures = own_pictures(session) if session else []
         try:
-            self.pictures.remove({*pictures, result_path(user_id, session_id)})
+            path = result_path(user_id, session_id)
+            self.pictures.remove({*pictures, path, thumbnail_path(path)})
         except Unavailable:
             logger.warning("session=%s pictures stay for the sweep", session_id)
 
@@ -266,24 +284,6 @@ class TryOns:
                 self.jobs.cancel(new.id)
         return True
 
-    # -- time ----------------------------------------------------------------------------
-
-    def _eta(self, state: SessionState, typical: TypicalDurations | None) -> int | None:
-        """Return the seconds until the picture is there, if this try-on is like the last ones.
-
-        None once it has ended, while too few have ended, and when it takes longer than they did.
-        """
-        if state.status.ended or typical is None:
-            return None
-        if state.began_at is not None:
-            expected_at = state.began_at + typical.run
-        elif state.queued_at is not None:
-            expected_at = state.queued_at + typical.wait + typical.run
-        else:
-            return None
-        seconds = math.ceil(expected_at - self.clock.now().timestamp())
-        return seconds if seconds > 0 else None
-
 
 @contextmanager
 def _told() -> Iterator[None]:
@@ -295,9 +295,3 @@ def _told() -> Iterator[None]:
         raise Problem("invalid_fields", errors=errors) from None
     except UnknownUser:
         raise Problem("token_invalid") from None
-
-
-def _pictures_of(session: Session) -> list[str]:
-    """The object paths and URLs of all pictures that an entry of the history shows."""
-    garment = [session.garment.picture] if session.garment else []
-    return own_pictures(session) + garment

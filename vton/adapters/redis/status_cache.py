@@ -15,7 +15,7 @@ from redis import Redis
 from vton.adapters.redis import signed_urls
 from vton.adapters.redis.cache import Cache
 from vton.adapters.redis.signed_urls import SignedUrlCache
-from vton.tryon.model import SessionState, Status, result_path
+from vton.tryon.model import SessionState, Status, result_path, thumbnail_path
 from vton.tryon.ports.queue import CachedStatus, TypicalDurations
 
 UNFINISHED_SECONDS = 15
@@ -76,14 +76,16 @@ class RedisStatusCache:
     def find(self, user_id: str, session_id: str) -> CachedStatus:
         keys = [
             status_key(user_id, session_id),
-            self._results.key(result_path(user_id, session_id)),
+            self._results.key(picture := result_path(user_id, session_id)),
+            self._results.key(thumbnail_path(picture)),
             TYPICAL_KEY,
         ]
-        entry, signed, typical = self._cache.read(keys)
+        entry, signed, thumbnail, typical = self._cache.read(keys)
         return CachedStatus(
             state=_load(entry) if entry else None,
             deleted=entry == _DELETED,
             result=signed_urls.load(signed) if signed else None,
+            thumbnail=signed_urls.load(thumbnail) if thumbnail else None,
             typical=_load_typical(typical) if typical else None,
         )
 

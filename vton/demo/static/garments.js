@@ -76,7 +76,8 @@ export function createGarmentGrid({ vton, onChange }) {
 /** @param {Garment} garment */
 function card(garment) {
   const image = make('img', { alt: '', loading: 'lazy', width: 300, height: 375 });
-  if (garment.imageUrl) image.src = garment.imageUrl;
+  const picture = garment.thumbnailUrl ?? garment.imageUrl;
+  if (picture) image.src = picture;
   return make('label', { className: 'garment', 'data-category': garment.category ?? '' },
     make('input', { className: 'hidden', type: 'radio', name: 'garment', value: garment.id }),
     make('span', { className: 'frame' }, image),

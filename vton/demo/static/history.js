@@ -77,7 +77,7 @@ export function createHistory({ vton, onOpen, onDelete, isSignedOut }) {
   function card(item) {
     const failed = item.status === 'failed';
     const name = nameOf(item);
-    const picture = item.resultImageUrl ?? item.original_user_image_url;
+    const picture = item.thumbnailUrl ?? item.resultImageUrl ?? item.original_user_image_url;
     const image = make('img', { alt: '', loading: 'lazy', width: 240, height: 320, onerror: renew });
     if (picture) image.src = picture;
     return make('li', { id: cardId(item), className: failed ? 'failed' : '' },

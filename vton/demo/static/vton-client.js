@@ -34,6 +34,7 @@ const PATIENCE_MS = 180_000;
  * @property {string | null} category
  * @property {string | null} imageUrl opens the picture; expires, so do not store it
  * @property {string | null} image_url the same
+ * @property {string | null} thumbnailUrl opens a small one, of 384 pixels
  * @property {string} created_at
  *
  * @typedef {object} Started
@@ -51,6 +52,7 @@ const PATIENCE_MS = 180_000;
  * @property {Status} status
  * @property {string | null} resultImageUrl opens the picture; expires, so do not store it
  * @property {string | null} result_image_url the same
+ * @property {string | null} thumbnailUrl opens a small one, of 384 pixels; null where there is none
  * @property {string | null} resultExpiresAt
  * @property {string | null} error_message
  * @property {Failure | null} error
@@ -62,6 +64,7 @@ const PATIENCE_MS = 180_000;
  * @property {string | null} garment_id
  * @property {string | null} original_user_image_url opens the photo; expires
  * @property {string | null} resultImageUrl opens the picture; expires
+ * @property {string | null} thumbnailUrl opens a small one, of 384 pixels; null where there is none
  * @property {string | null} error_message
  * @property {Failure | null} error
  * @property {boolean} aiGenerated

@@ -22,6 +22,14 @@ class PhotoNormaliser(Protocol):
         ...
 
 
+class Thumbnails(Protocol):
+    """Makes small pictures of results."""
+
+    def thumbnail(self, picture: bytes) -> bytes:
+        """Return a stored result as a small WebP. Raises Problem, and Unavailable."""
+        ...
+
+
 class ResultComparer(Protocol):
     """Looks at what a provider has made."""
 

@@ -20,14 +20,15 @@ class TypicalDurations:
 class CachedStatus:
     """What is known of a session without the database.
 
-    `state` is None where nothing is known, `result` opens the picture of a success, and
-    `typical` is None while too few try-ons have ended.
+    `state` is None where nothing is known, `result` opens the picture of a success, `thumbnail` a
+    small one, and `typical` is None while too few try-ons have ended.
     """
 
     state: SessionState | None
     deleted: bool
     result: SignedUrl | None
     typical: TypicalDurations | None
+    thumbnail: SignedUrl | None = None
 
 
 class StatusCache(Protocol):
