@@ -35,7 +35,7 @@ test-devstack: .venv/installed
 
 # The page, the client and the documentation's snippets, in Chromium and in Node.
 test-browser: .venv/installed
-	.venv/bin/python -m pytest tests/browser
+	.venv/bin/python -m pytest -m "not thorough" tests/browser
 
 # Many cases of one thing: hostile photos, the API against its own document, a generated client,
 # secrets in logs and Redis, slow uploads; what kills the local PostgreSQL, a Redis that fails over,
