@@ -181,7 +181,7 @@ FAULTS: dict[str, tuple[dict[str, Any], str, int]] = {
             "status": 200,
             "body": {"data": {"task_status": "succeed", "task_result": "https://x.example/"}},
         },
-        "result_unusable",
+        "success",  # it names no task, and is asked for again
         1,
     ),
     "a failed task": ({"at": "submit", "kind": "failed"}, "provider_failed", 1),

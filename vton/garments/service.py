@@ -141,20 +141,21 @@ class Garments:
         path = entry.picture_path
         try:
             data = self.photos.normalise_garment(entry.file.read_bytes())
+            small = self.photos.thumbnail(data)
         except Problem as problem:
             why = f"{problem.spec.message} {problem.spec.hint}"
             return Imported(entry, Outcome.SKIPPED, why)
         except OSError as error:
             return Imported(entry, Outcome.SKIPPED, str(error))
-        small = thumbnail_path(path)
+        beside = thumbnail_path(path)
         same_picture = (
             before is not None
             and self.pictures.find(path) == data
-            and self.pictures.find(small) is not None
+            and self.pictures.find(beside) == small
         )
         if not same_picture:
             self.pictures.put(path, data, "image/png", replace=True)
-            self.pictures.put(small, self.photos.thumbnail(data), "image/webp", replace=True)
+            self.pictures.put(beside, small, "image/webp", replace=True)
         now = entry.name, entry.brand, entry.category
         same_row = before is not None and now == (before.name, before.brand, before.category)
         if not same_row:

@@ -72,6 +72,8 @@ def result_to_png(data: bytes) -> bytes:
             if not png.check_pixels(data):
                 image.load()
                 data = png.mended(data)  # nothing is left behind the pixels
+            if len(data) > MAX_RESULT_BYTES:
+                return _result_encoded(image)
             return mark_png(data)
     except Problem:
         raise
@@ -82,8 +84,7 @@ def result_to_png(data: bytes) -> bytes:
 def thumbnail_of(data: bytes) -> bytes:
     """Return a stored picture, a PNG of ours, as a small WebP; without a bound on time."""
     try:
-        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-            image.info["colours"] = Colours.of_png(data)
+        with open_png(data) as image:
             small = _plain(image, THUMBNAIL_SIDE)
     except Exception:
         raise Problem("photo_unreadable") from None

@@ -229,7 +229,7 @@ class SessionRunner:
         except PictureRefused as refusal:
             raise PermanentError("result_unusable", f"the storage: {refusal}") from None
         thumbnail = thumbnail_path(path)
-        self._store_thumbnail(thumbnail, picture)
+        self._store_thumbnail(session, thumbnail, picture)
         if until_available(lambda: self.sessions.succeed(session.id, path)):
             self._publish(session, SessionState(Status.SUCCESS))
             logger.info("session=%s success", session.id)
@@ -241,10 +241,10 @@ class SessionRunner:
             until_available(lambda: self.pictures.remove([path, thumbnail]))
         raise Cancelled
 
-    def _store_thumbnail(self, path: str, picture: bytes) -> None:
+    def _store_thumbnail(self, session: Session, path: str, picture: bytes) -> None:
         """Store a small picture of the result, if that can be done at once: lists do without."""
         try:
             small = self.photos.thumbnail(picture)
             self.pictures.put(path, small, "image/webp", replace=True)
         except Exception as fault:  # whatever it is, the picture is there and is paid for
-            logger.warning("no thumbnail %s: %s", path, type(fault).__name__)
+            logger.warning("session=%s no thumbnail: %s", session.id, type(fault).__name__)
