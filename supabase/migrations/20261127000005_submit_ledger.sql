@@ -13,7 +13,8 @@ create table if not exists public.submits (
   task_id text,
   -- Providers document failures that are not charged; null: they do not say.
   charged boolean,
-  -- Not accepted because of what it shows, and not for anything that is the provider's own.
+  -- Not accepted because of what it shows, or in words of money, which may mean the same: it counts
+  -- against its user.
   refused boolean default false,
   -- When its session was deleted unfinished: the provider may be working on it still.
   abandoned_at timestamptz,

@@ -221,7 +221,7 @@ class TryOns:
         except Exception:
             if self._undo(new, [new.photo]):
                 raise
-            logger.warning("session=%s was begun, though nobody was told so", new.id)
+            logger.warning("session=%s was submitted before it could be undone", new.id)
         logger.info("session=%s queued, photo of %d bytes", new.id, len(jpeg))
         return Started(new.id, replayed=False)
 
