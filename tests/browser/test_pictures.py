@@ -12,7 +12,8 @@ from io import BytesIO
 from typing import Any
 
 import pytest
-from PIL import Image, ImageChops, ImageCms, ImageDraw, ImageStat
+from pictures import varied
+from PIL import Image, ImageChops, ImageCms, ImageStat
 from playwright.sync_api import Browser, Page
 
 from vton.errors import Problem
@@ -212,18 +213,6 @@ def of_webp(data: bytes, chance: random.Random) -> Mutations:
 # -- the files -------------------------------------------------------------------------------
 
 
-def picture() -> Image.Image:
-    """One that is nowhere the same, however it is turned."""
-    image = Image.merge("RGB", (
-        Image.radial_gradient("L"), Image.linear_gradient("L"),
-        Image.linear_gradient("L").rotate(90),
-    )).resize((320, 400))  # fmt: skip
-    draw = ImageDraw.Draw(image)
-    for at in range(0, 400, 16):
-        draw.ellipse((at % 300, at, at % 300 + 90, at + 40), (at % 255, 120, 90), "white")
-    return image
-
-
 def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
     """The picture's file."""
     output = BytesIO()
@@ -231,7 +220,7 @@ def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
     return output.getvalue()
 
 
-PLAIN = picture()
+PLAIN = varied(320, 400)
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 FILES: dict[str, tuple[bytes, Callable[[bytes, random.Random], Mutations]]] = {
     "JPEG": (encoded(PLAIN, "JPEG", quality=80), of_jpeg),

@@ -5,35 +5,26 @@ from io import BytesIO
 from typing import Any
 
 import pytest
-from PIL import Image, ImageChops, ImageDraw, ImageStat
+from pictures import varied
+from PIL import Image, ImageChops, ImageStat
 
 from vton.imaging.jpeg import mended
 
-
-def person() -> Image.Image:
-    """A picture that is nowhere the same."""
-    image = Image.merge("RGB", (
-        Image.radial_gradient("L"), Image.linear_gradient("L"),
-        Image.linear_gradient("L").rotate(90),
-    )).resize((480, 640))  # fmt: skip
-    draw = ImageDraw.Draw(image)
-    for at in range(0, 640, 16):
-        draw.ellipse((at % 300, at, at % 300 + 90, at + 30), (at % 255, 120, 90), "white")
-    return image
+PERSON = varied(480, 640)
 
 
 def jpeg(image: Image.Image | None = None, **options: Any) -> bytes:
     """The picture's file."""
     output = BytesIO()
-    (image or person()).save(output, "JPEG", quality=85, **options)
+    (image or PERSON).save(output, "JPEG", quality=85, **options)
     return output.getvalue()
 
 
 KINDS = {
     "baseline": jpeg(),
     "progressive": jpeg(progressive=True),
-    "grey": jpeg(person().convert("L")),
-    "CMYK": jpeg(person().convert("CMYK")),
+    "grey": jpeg(PERSON.convert("L")),
+    "CMYK": jpeg(PERSON.convert("CMYK")),
     "with restarts": jpeg(restart_marker_rows=2),
 }
 
