@@ -41,7 +41,7 @@ HELLO = b"%1\r\n$5\r\nproto\r\n:3\r\n"
 @contextmanager
 def answering(answers: Sequence[bytes]) -> Iterator[Redis]:
     """A Redis that gives these answers to `MGET`, one after another, and OK to everything else."""
-    left, asked = iter(answers), hiredis.Reader()
+    left = iter(answers)
 
     def serve(server: socket.socket) -> None:
         with suppress(OSError):
@@ -50,6 +50,7 @@ def answering(answers: Sequence[bytes]) -> Iterator[Redis]:
                 threading.Thread(target=talk, args=(connection,), daemon=True).start()
 
     def talk(connection: socket.socket) -> None:
+        asked = hiredis.Reader()
         with connection, suppress(OSError):
             while data := connection.recv(4096):
                 asked.feed(data)
