@@ -32,6 +32,7 @@ from vton.tryon.result_check import ResultCheck
 from vton.tryon.retries import Retries
 from vton.tryon.runner import SessionRunner
 from vton.tryon.service import TryOns
+from vton.tryon.starter import Starter
 from vton.tryon.submitter import Submitter
 from vton.tryon.sweep import Sweep
 
@@ -187,11 +188,15 @@ class FakeDatabase:
         return self._with_garment(row) if row and row.user_id == user_id else None
 
     def history(
-        self, user_id: str, limit: int, before: tuple[datetime, str] | None
+        self,
+        user_id: str,
+        statuses: Collection[Status],
+        limit: int,
+        before: tuple[datetime, str] | None,
     ) -> list[Session]:
-        ended = [r for r in self.rows.values() if r.user_id == user_id and r.status.ended]
-        ended.sort(key=lambda row: (row.created_at, row.id), reverse=True)
-        behind = [r for r in ended if before is None or (r.created_at, r.id) < before]
+        theirs = [r for r in self.rows.values() if r.user_id == user_id and r.status in statuses]
+        theirs.sort(key=lambda row: (row.created_at, row.id), reverse=True)
+        behind = [r for r in theirs if before is None or (r.created_at, r.id) < before]
         return [self._with_garment(row) for row in behind[:limit]]
 
     def delete(self, session_id: str, user_id: str) -> Session | None:
@@ -341,13 +346,15 @@ class FakePictures:
         self.clock = clock
         self.objects: dict[str, bytes] = {}
         self.content_types: dict[str, str] = {}
-        self.content_types: dict[str, str] = {}
 
     def put(self, path: str, data: bytes, content_type: str, *, replace: bool) -> None:
         if path in self.objects and not replace:
             raise NameTaken(path)
         self.objects[path] = data
         self.content_types[path] = content_type
+
+    def copy(self, source: str, path: str) -> None:
+        self.put(path, self.get(source), self.content_types[source], replace=False)
 
     def check(self) -> None:
         pass
@@ -612,10 +619,14 @@ class World:
         self.vendor: Any = Spoilable(self.provider)
         self.user_id, self.garment_id = str(uuid4()), str(uuid4())
         self.add_garment(self.garment_id)
-        self.tryons = TryOns(
+        self.starter = Starter(
             sessions=self.sessions, pictures=self.pictures, photos=self.photos, jobs=self.jobs,
-            status_cache=self.polls, circuit_breaker=self.circuit_breaker, clock=self.clock,
+            circuit_breaker=self.circuit_breaker, clock=self.clock,
             limits=limits or Limits(0, 0, 0, 0),
+        )  # fmt: skip
+        self.tryons = TryOns(
+            sessions=self.sessions, pictures=self.pictures, jobs=self.jobs,
+            status_cache=self.polls, clock=self.clock,
         )  # fmt: skip
         self.retries = Retries(
             jobs=self.jobs, clock=self.clock, shutdown=self.clock, deadline=deadline
@@ -663,7 +674,7 @@ class World:
     def start(self, photo: bytes | None = None, key: str | None = None) -> str:
         """Start a try-on as a user does, with a photo of its own or of its key. Return its id."""
         photo = photo or (b"photo" if key else uuid4().bytes)
-        return self.tryons.create(self.user_id, self.garment_id, photo, key).session_id
+        return self.starter.start(self.user_id, self.garment_id, photo, key).session_id
 
     def session(self, session_id: str) -> Session:
         """Return a session's row."""

@@ -37,6 +37,7 @@ def create_app(config: Config, services: Services | None = None) -> Flask:
     rate = RequestRate(services.redis, config.rate_limit)
     app.extensions.update(
         tokens=services.tokens,
+        starter=services.starter,
         tryons=services.tryons,
         garments=services.garments,
         health=services.health,

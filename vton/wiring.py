@@ -39,6 +39,7 @@ from vton.tryon.result_check import ResultCheck
 from vton.tryon.retries import Retries
 from vton.tryon.runner import SessionRunner
 from vton.tryon.service import TryOns
+from vton.tryon.starter import Starter
 from vton.tryon.submitter import Submitter
 from vton.tryon.sweep import Sweep
 from vton.web.auth import Tokens
@@ -55,6 +56,7 @@ class Services:
     """What one process works with. `shutdown` is set when it is asked to end."""
 
     tokens: Tokens
+    starter: Starter
     tryons: TryOns
     runner: SessionRunner
     sweep: Sweep
@@ -91,7 +93,14 @@ def connect(config: Config, redis_connections: int = WEB_REDIS_CONNECTIONS) -> S
     pictures, garment_rows = adapters.pictures, adapters.garment_rows
     return Services(
         tokens=SupabaseTokens(config.supabase_url, config.supabase_jwt_secret, config.jwt_issuers),
-        tryons=_tryons(config, adapters),
+        starter=_starter(config, adapters),
+        tryons=TryOns(
+            sessions=adapters.sessions,
+            pictures=adapters.pictures,
+            jobs=adapters.jobs,
+            status_cache=adapters.status_cache,
+            clock=adapters.clock,
+        ),
         runner=_runner(config, adapters),
         sweep=_sweep(config, adapters),
         garments=Garments(table=garment_rows, pictures=pictures, photos=adapters.converter),
@@ -149,13 +158,12 @@ def _decoders(config: Config) -> DecoderSlots:
     return DecoderSlots(shared_folder(), count_slots(memory_there_is(), config.web_concurrency))
 
 
-def _tryons(config: Config, adapters: Adapters) -> TryOns:
-    return TryOns(
+def _starter(config: Config, adapters: Adapters) -> Starter:
+    return Starter(
         sessions=adapters.sessions,
         pictures=adapters.pictures,
         photos=adapters.converter,
         jobs=adapters.jobs,
-        status_cache=adapters.status_cache,
         circuit_breaker=adapters.circuit_breaker,
         clock=adapters.clock,
         limits=Limits(

@@ -124,6 +124,24 @@ def upload(bucket: str, name: str) -> Response:
     return jsonify(Id=identifier, Key=f"{bucket}/{name}")
 
 
+@bp.post("/object/copy")
+def copy() -> Response:
+    """Store what another object has under a second name, which must be free, in the same bucket."""
+    body, role = _json(), caller()
+    for field in ("bucketId", "sourceKey", "destinationKey"):
+        if not isinstance(body.get(field), str):
+            raise bad_request(f"body must have required property '{field}'")
+    bucket, name = body["bucketId"], body["destinationKey"]
+    check_key(name)
+    source = find_object(role, bucket, body["sourceKey"])
+    metadata = source["metadata"]
+    with path_of(source["version"]).open("rb") as stream:
+        kind, cache_control = metadata["mimetype"], metadata["cacheControl"]
+        sent = Upload(stream, kind, cache_control, source["user_metadata"])
+        identifier = store(role, bucket, name, sent, limit=LARGEST_OBJECT, upsert=False)
+    return jsonify(Id=identifier, Key=f"{bucket}/{name}")
+
+
 @bp.route("/object/upload/<path:rest>", methods=["POST", "PUT"])
 def upload_signed(rest: str) -> Response:
     """Uploading with a signed URL."""

@@ -7,7 +7,7 @@ import pytest
 
 from vton.adapters.supabase.client import connect_supabase
 from vton.deadline import REQUEST_SECONDS, in_time, seconds_left, within
-from vton.tryon.service import REPLAY_PAUSE_SECONDS, REPLAY_TRIES, UNDO_SECONDS
+from vton.tryon.starter import REPLAY_PAUSE_SECONDS, REPLAY_TRIES, UNDO_SECONDS
 
 ROUTER_SECONDS = 30
 

@@ -9,12 +9,20 @@ import pytest
 from fakes import START, World
 
 from vton.errors import Problem, Unavailable
-from vton.tryon.model import SessionState, Status, failed, own_pictures, photo_path, thumbnail_path
+from vton.tryon.model import (
+    UNFINISHED,
+    SessionState,
+    Status,
+    failed,
+    own_pictures,
+    photo_path,
+    thumbnail_path,
+)
 from vton.tryon.ports.database import Limits
 from vton.tryon.ports.provider import PermanentError
 from vton.tryon.ports.queue import TypicalDurations
 from vton.tryon.ports.storage import PictureRefused, SignedUrl
-from vton.tryon.service import PHOTO_NAME_TRIES, STARTING_SECONDS
+from vton.tryon.starter import PHOTO_NAME_TRIES, STARTING_SECONDS
 
 OFF = {"unfinished_per_user": 0, "per_day_per_user": 0, "waiting": 0, "paid_per_day": 0}
 
@@ -64,10 +72,10 @@ SLOW = b"slow photo"
 
 def test_a_slow_photo_is_decoded_only_for_a_garment_that_is_there(world: World) -> None:
     with pytest.raises(Problem, match="invalid_fields"):
-        world.tryons.create(world.user_id, str(uuid4()), SLOW)
+        world.starter.start(world.user_id, str(uuid4()), SLOW)
 
     assert world.photos.owners == []
-    assert world.tryons.create(world.user_id, world.garment_id, SLOW).replayed is False
+    assert world.starter.start(world.user_id, world.garment_id, SLOW).replayed is False
     assert world.photos.owners == [world.user_id]
 
 
@@ -78,14 +86,14 @@ def test_a_slow_photo_is_decoded_only_within_the_limits(limit: str) -> None:
     decoded = len(world.photos.owners)
 
     with pytest.raises(Problem):
-        world.tryons.create(world.user_id, world.garment_id, SLOW)
+        world.starter.start(world.user_id, world.garment_id, SLOW)
 
     assert len(world.photos.owners) == decoded
 
 
 def test_a_slow_photo_is_decoded_once_however_often_it_is_sent(world: World) -> None:
-    first = world.tryons.create(world.user_id, world.garment_id, SLOW)
-    second = world.tryons.create(world.user_id, world.garment_id, SLOW)
+    first = world.starter.start(world.user_id, world.garment_id, SLOW)
+    second = world.starter.start(world.user_id, world.garment_id, SLOW)
 
     assert (second.session_id, second.replayed) == (first.session_id, True)
     assert len(world.photos.owners) == 1
@@ -96,20 +104,20 @@ def test_a_key_whose_twin_was_found_is_that_ones_also_when_it_has_ended(
     world: World, photo: bytes
 ) -> None:
     """Else a repetition of it would be paid for once more."""
-    first = world.tryons.create(world.user_id, world.garment_id, photo, "one")
-    second = world.tryons.create(world.user_id, world.garment_id, photo, "two")
+    first = world.starter.start(world.user_id, world.garment_id, photo, "one")
+    second = world.starter.start(world.user_id, world.garment_id, photo, "two")
     world.runner.run(first.session_id)
-    again = world.tryons.create(world.user_id, world.garment_id, photo, "two")
+    again = world.starter.start(world.user_id, world.garment_id, photo, "two")
 
     assert [one.session_id for one in (second, again)] == [first.session_id] * 2
     assert len(world.provider.submitted) == 1
 
 
 def test_a_slow_photo_of_a_session_that_was_taken_back_starts_anew(world: World) -> None:
-    first = world.tryons.create(world.user_id, world.garment_id, SLOW).session_id
+    first = world.starter.start(world.user_id, world.garment_id, SLOW).session_id
     world.spoil("sessions.find", lambda: world.database.undo(first))
 
-    second = world.tryons.create(world.user_id, world.garment_id, SLOW)
+    second = world.starter.start(world.user_id, world.garment_id, SLOW)
 
     assert (second.replayed, len(world.photos.owners)) == (False, 2)
 
@@ -121,7 +129,7 @@ def test_a_quick_photo_asks_the_database_once(world: World) -> None:
 
 
 def test_an_unknown_garment_is_a_wrong_field(world: World) -> None:
-    problem = refused(lambda: world.tryons.create(world.user_id, str(uuid4()), b"photo"))
+    problem = refused(lambda: world.starter.start(world.user_id, str(uuid4()), b"photo"))
 
     assert problem.code == "invalid_fields"
     assert list(problem.errors or ()) == ["garmentId"]
@@ -191,8 +199,8 @@ def test_an_undone_key_starts_anew(world: World) -> None:
 
 
 def test_the_same_key_is_the_same_try_on(world: World) -> None:
-    first = world.tryons.create(world.user_id, world.garment_id, b"photo", "key")
-    again = world.tryons.create(world.user_id, world.garment_id, b"photo", "key")
+    first = world.starter.start(world.user_id, world.garment_id, b"photo", "key")
+    again = world.starter.start(world.user_id, world.garment_id, b"photo", "key")
 
     assert (again.session_id, first.replayed, again.replayed) == (first.session_id, False, True)
     assert len(world.database.rows) == 1
@@ -219,7 +227,7 @@ def test_a_key_with_another_photo_or_garment_is_a_mismatch(world: World) -> None
     world.start(b"photo", key="key")
 
     photo = refused(lambda: world.start(b"another", key="key"))
-    garment = refused(lambda: world.tryons.create(world.user_id, other_garment, b"photo", "key"))
+    garment = refused(lambda: world.starter.start(world.user_id, other_garment, b"photo", "key"))
 
     assert (photo.code, garment.code) == ("idempotency_mismatch", "idempotency_mismatch")
 
@@ -228,7 +236,7 @@ def test_two_users_may_have_the_same_key(world: World) -> None:
     other = str(uuid4())
     first = world.start(key="key")
 
-    second = world.tryons.create(other, world.garment_id, b"photo", "key")
+    second = world.starter.start(other, world.garment_id, b"photo", "key")
 
     assert second.session_id != first
     assert not second.replayed
@@ -272,11 +280,11 @@ def test_a_pause_is_as_long_as_it_still_lasts(world: World, passed: float, left:
 def test_a_second_tap_is_no_second_try_on(
     world: World, keys: tuple[str | None, str | None], running: bool
 ) -> None:
-    first = world.tryons.create(world.user_id, world.garment_id, b"me", keys[0])
+    first = world.starter.start(world.user_id, world.garment_id, b"me", keys[0])
     if running:
         world.database.claim(first.session_id)
 
-    second = world.tryons.create(world.user_id, world.garment_id, b"me", keys[1])
+    second = world.starter.start(world.user_id, world.garment_id, b"me", keys[1])
 
     assert (second.session_id, second.replayed) == (first.session_id, True)
     assert list(world.database.rows) == [first.session_id]
@@ -296,7 +304,7 @@ def test_after_its_end_the_same_photo_is_another_try_on(world: World) -> None:
 def test_another_photo_garment_or_user_is_another_try_on(world: World) -> None:
     other_garment = str(uuid4())
     world.database.garments[other_garment] = world.database.garments[world.garment_id]
-    create = world.tryons.create
+    create = world.starter.start
 
     started = [
         create(world.user_id, world.garment_id, b"me"),
@@ -377,7 +385,7 @@ def test_a_photo_that_lies_there_without_a_row_moves_the_name_too(world: World) 
 def test_two_users_photos_never_collide(world: World) -> None:
     first = world.start()
 
-    second = world.tryons.create(str(uuid4()), world.garment_id, b"photo").session_id
+    second = world.starter.start(str(uuid4()), world.garment_id, b"photo").session_id
 
     milliseconds = [world.session(one).photo for one in (first, second)]
     assert {path.rpartition("/")[2] for path in milliseconds if path} == {
@@ -520,7 +528,7 @@ def test_a_key_that_is_undone_while_it_is_repeated_starts_anew(world: World) -> 
     first = world.start(key="key")
     world.spoil("sessions.find", lambda: world.database.undo(first))
 
-    again = world.tryons.create(world.user_id, world.garment_id, b"photo", "key")
+    again = world.starter.start(world.user_id, world.garment_id, b"photo", "key")
 
     assert not again.replayed
     assert again.session_id != first
@@ -557,7 +565,7 @@ def test_in_progress_is_what_is_young_and_has_no_job(
     if code:
         assert refused(lambda: world.start(key="key")).code == code
     else:
-        again = world.tryons.create(world.user_id, world.garment_id, b"photo", "key")
+        again = world.starter.start(world.user_id, world.garment_id, b"photo", "key")
         assert (again.session_id, again.replayed) == (first, True)
 
 
@@ -645,7 +653,7 @@ def test_one_users_limits_are_nobody_elses() -> None:
     world = limited(unfinished_per_user=1, per_day_per_user=1)
     world.start()
 
-    assert world.tryons.create(str(uuid4()), world.garment_id, b"photo").session_id
+    assert world.starter.start(str(uuid4()), world.garment_id, b"photo").session_id
 
 
 def test_without_limits_there_are_none() -> None:
@@ -938,6 +946,122 @@ def test_an_eta_is_what_the_last_ones_took(
     assert world.tryons.status(world.user_id, session_id).eta == eta
 
 
+# -- the photo of another try-on ---------------------------------------------------------------
+
+
+def test_the_photo_of_another_try_on_is_tried_on_without_being_sent_or_decoded_again(
+    world: World,
+) -> None:
+    first = world.start(b"me")
+    started = world.starter.start_with_photo_of(world.user_id, world.garment_id, first)
+
+    one, other = world.session(first).photo, world.session(started.session_id).photo
+    assert one != other
+    assert world.bucket.objects == {one: b"jpeg of me", other: b"jpeg of me"}
+    assert world.queue.queue == [first, started.session_id]
+    assert len(world.photos.owners) == 1
+
+
+def test_it_stays_when_the_first_one_is_deleted(world: World) -> None:
+    first = world.start(b"me")
+    second = world.starter.start_with_photo_of(world.user_id, world.garment_id, first).session_id
+
+    world.tryons.delete(world.user_id, first)
+
+    assert world.bucket.objects == {world.session(second).photo: b"jpeg of me"}
+
+
+@pytest.mark.parametrize("limit", ["unfinished_per_user", "per_day_per_user", "waiting"])
+def test_it_counts_as_any_other(limit: str) -> None:
+    world = limited(**{limit: 1})
+    first = world.start()
+
+    with pytest.raises(Problem):
+        world.starter.start_with_photo_of(world.user_id, world.garment_id, first)
+
+    assert len(world.bucket.objects) == 1
+
+
+def _somebody_elses(world: World) -> str:
+    return world.starter.start("somebody else", world.garment_id, b"them").session_id
+
+
+def _never_there(world: World) -> str:
+    return str(uuid4())
+
+
+def _refused(world: World) -> str:
+    session_id = world.start()
+    world.database.fail(session_id, "photo_rejected")
+    return session_id
+
+
+def _without_its_photo(world: World) -> str:
+    session_id = world.start()
+    world.bucket.remove([world.session(session_id).photo])
+    return session_id
+
+
+def _from_before_this_service(world: World) -> str:
+    session_id = world.start()
+    row = world.session(session_id)
+    world.database.rows[session_id] = replace(row, photo="https://elsewhere.example/me.jpg")
+    return session_id
+
+
+@pytest.mark.parametrize(
+    "without",
+    [_somebody_elses, _never_there, _refused, _without_its_photo, _from_before_this_service],
+)
+def test_a_photo_that_cannot_be_had_is_a_wrong_field_and_leaves_nothing(
+    world: World, without: Callable[[World], str]
+) -> None:
+    source = without(world)
+    before = dict(world.bucket.objects), dict(world.database.rows), dict(world.database.keys)
+
+    problem = refused(
+        lambda: world.starter.start_with_photo_of(world.user_id, world.garment_id, source, "key")
+    )
+
+    assert (problem.code, list(problem.errors or ())) == ("invalid_fields", ["photoOf"])
+    assert (world.bucket.objects, world.database.rows, world.database.keys) == before
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("call", ["sessions.create", "pictures.copy", "jobs.enqueue"])
+def test_what_of_it_could_not_be_taken_leaves_nothing(world: World, call: str, after: bool) -> None:
+    first = world.start(b"me")
+    world.clock.sleep(1)
+    before = dict(world.bucket.objects), dict(world.database.rows)
+    world.spoil(call, after=after)
+
+    with pytest.raises(Unavailable):
+        world.starter.start_with_photo_of(world.user_id, world.garment_id, first, "key")
+
+    assert (world.bucket.objects, world.database.rows) == before
+
+
+def test_a_repeated_key_finds_it_also_when_the_photo_is_gone(world: World) -> None:
+    first = world.start(b"me")
+    again = [world.starter.start_with_photo_of(world.user_id, world.garment_id, first, "key")]
+    again.append(world.starter.start_with_photo_of(world.user_id, world.garment_id, first, "key"))
+    world.tryons.delete(world.user_id, first)
+    again.append(world.starter.start_with_photo_of(world.user_id, world.garment_id, first, "key"))
+
+    assert len({one.session_id for one in again}) == 1
+    assert [one.replayed for one in again] == [False, True, True]
+
+
+def test_a_second_tap_on_it_is_no_second_try_on(world: World) -> None:
+    first = world.start(b"me")
+    tapped = [
+        world.starter.start_with_photo_of(world.user_id, world.garment_id, first).session_id
+        for _ in range(2)
+    ]
+
+    assert tapped[0] == tapped[1]
+
+
 # -- history ---------------------------------------------------------------------------------
 
 
@@ -953,6 +1077,19 @@ def test_the_history_has_ended_ones_newest_first(world: World) -> None:
     oldest = world.tryons.history(world.user_id, 2, (newest[-1].created_at, newest[-1].id))
 
     assert [s.id for s in [*newest, *oldest]] == ended[::-1]
+
+
+def test_it_has_those_under_way_or_all_if_asked_for(world: World) -> None:
+    ended = world.start()
+    world.runner.run(ended)
+    waiting, running = world.start(), world.start()
+    world.database.claim(running)
+
+    unfinished = world.tryons.history(world.user_id, 10, None, UNFINISHED)
+    everything = world.tryons.history(world.user_id, 10, None, tuple(Status))
+
+    assert {session.id for session in unfinished} == {waiting, running}
+    assert {session.id for session in everything} == {ended, waiting, running}
 
 
 def test_each_of_its_pictures_has_a_url_if_it_is_there(world: World) -> None:
@@ -995,7 +1132,7 @@ def test_an_empty_page_has_no_entries(world: World) -> None:
 
 
 def test_the_history_is_the_users_own(world: World) -> None:
-    theirs = world.tryons.create(str(uuid4()), world.garment_id, b"photo").session_id
+    theirs = world.starter.start(str(uuid4()), world.garment_id, b"photo").session_id
     world.database.fail(theirs, "interrupted")
 
     assert world.tryons.history(world.user_id, 10) == []

@@ -87,8 +87,9 @@ class Shop:
         world = self.world
         unused: Any = SimpleNamespace()
         return Services(
-            tokens=self.tokens, tryons=world.tryons, runner=world.runner, sweep=world.sweep,
-            garments=unused, redis=FakeStrictRedis(), health=unused, shutdown=threading.Event(),
+            tokens=self.tokens, starter=world.starter, tryons=world.tryons, runner=world.runner,
+            sweep=world.sweep, garments=unused, redis=FakeStrictRedis(), health=unused,
+            shutdown=threading.Event(),
         )  # fmt: skip
 
     def asker(self, **options: Any) -> "Asker":

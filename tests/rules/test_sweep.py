@@ -406,7 +406,7 @@ def test_the_deadline_is_also_for_what_lives_or_waits(world: World) -> None:
 
 
 def test_a_deadline_is_told_to_its_own_user(world: World) -> None:
-    theirs = world.tryons.create(other := "other-user", world.garment_id, b"photo").session_id
+    theirs = world.starter.start(other := "other-user", world.garment_id, b"photo").session_id
     world.clock.sleep(601)
 
     world.sweep.run_once()

@@ -173,7 +173,7 @@ def test_when_to_try_again(limit: str, seconds: int) -> None:
 
 def test_a_wrong_garment_is_said_in_words(world: World) -> None:
     with pytest.raises(Problem) as refused:
-        world.tryons.create(world.user_id, str(uuid4()), b"photo")
+        world.starter.start(world.user_id, str(uuid4()), b"photo")
 
     assert refused.value.errors == {"garmentId": ["There is no such garment."]}
 

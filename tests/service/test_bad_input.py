@@ -43,6 +43,16 @@ BAD_POSTS: dict[str, tuple[int, str, dict[str, Any]]] = {
     "a photo as text": (
         422, "invalid_fields", {"data": {"userImage": "x", "garmentId": "GARMENT"}},
     ),
+    "the photo of a try-on that is not there": (
+        422, "invalid_fields", {"data": {"photoOf": NOBODYS, "garmentId": "GARMENT"}},
+    ),
+    "the photo of what is no id": (
+        422, "invalid_fields", {"data": {"photoOf": "", "garmentId": "GARMENT"}},
+    ),
+    "a photo and one of another try-on": (
+        422, "invalid_fields",
+        {"files": {"userImage": PHOTO}, "data": {"photoOf": NOBODYS, "garmentId": "GARMENT"}},
+    ),
     "an empty file": (
         422, "invalid_fields",
         {"files": {"userImage": ("a.jpg", b"")}, "data": {"garmentId": "GARMENT"}},

@@ -166,8 +166,8 @@ def test_twenty_posts_with_one_key_make_one_session_and_one_paid_call(
     simulator: Simulator,
     database: Database,
 ) -> None:
-    storage = SlowStorage(services.tryons.pictures, threading.Event())
-    slow = replace(services, tryons=replace(services.tryons, pictures=storage))
+    storage = SlowStorage(services.starter.pictures, threading.Event())
+    slow = replace(services, starter=replace(services.starter, pictures=storage))
     app = create_app(Config.from_env(stack.child_environ), slow)
     key, refused = {"Idempotency-Key": uuid4().hex}, []
 

@@ -15,6 +15,8 @@ from config import Config
 from devstack.stack import Stack
 from vton.app import create_app
 
+LISTS = ("ended", "unfinished", "all")
+
 
 def test_a_photo_becomes_a_picture(user: User, garment_id: str, simulator: Simulator) -> None:
     session_id = user.start(garment_id)
@@ -95,6 +97,23 @@ def test_an_ended_status_asks_for_no_more_polls(user: User, garment_id: str) -> 
     assert status["resultExpiresAt"] > "2026"
 
 
+def test_another_garment_with_the_same_photo_needs_no_second_upload(
+    user: User, garment_id: str, simulator: Simulator, database: psycopg.Connection[Any]
+) -> None:
+    first = user.start(garment_id)
+    user.wait(first)
+
+    form = {"photoOf": (None, first), "garmentId": (None, garment_id)}
+    answer = user.call("POST", "/api/try-on", files=form)
+    user.call("DELETE", f"/api/try-on/{first}").raise_for_status()
+
+    assert answer.status_code == 202, answer.text
+    second = answer.json()["data"]["sessionId"]
+    assert user.wait(second)["status"] == "success"
+    photos = [name for name in objects_of(database, user) if name.startswith("user-uploads/")]
+    assert len(photos) == 1
+
+
 def test_photo_and_result_open_only_with_a_signature(user: User, garment_id: str) -> None:
     session_id = user.start(garment_id)
     url = user.wait(session_id)["resultImageUrl"]
@@ -117,10 +136,19 @@ def test_history_lists_ended_sessions_newest_first(
     unfinished = user.start(garment_id)
 
     history = user.call("GET", "/api/try-on/history").json()
+    by_status = {
+        status: user.call("GET", f"/api/try-on/history?status={status}").json()
+        for status in (*LISTS, "success")
+    }
     user.call("DELETE", f"/api/try-on/{unfinished}")
 
     assert [item["sessionId"] for item in history["data"]] == [second, first]
     assert history["meta"] == {"next_cursor": None}
+    ids = {name: [item["sessionId"] for item in by_status[name]["data"]] for name in LISTS}
+    assert ids == {
+        "ended": [second, first], "unfinished": [unfinished], "all": [unfinished, second, first],
+    }  # fmt: skip
+    assert by_status["success"]["code"] == "invalid_fields"
     failed, success = history["data"]
     assert failed["status"] == "failed"
     assert failed["error"] == {

@@ -18,7 +18,11 @@ class Status(StrEnum):
     @property
     def ended(self) -> bool:
         """Whether a session with this status will never change again."""
-        return self in (Status.SUCCESS, Status.FAILED)
+        return self in ENDED
+
+
+ENDED = (Status.SUCCESS, Status.FAILED)
+UNFINISHED = (Status.QUEUED, Status.PROCESSING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +123,16 @@ def own_pictures(session: Session) -> list[str]:
     folders = f"user-uploads/{session.user_id}/", f"try-on-results/{session.user_id}/"
     named = [path for path in (session.photo, session.result) if path]
     return [path for path in named if path.startswith((*folders, "https://"))]
+
+
+def own_photo(session: Session) -> str | None:
+    """Return the path of a photo of the session's that can be tried on again, None without one.
+
+    One that the provider refused is about to be removed.
+    """
+    photo, refused = session.photo, session.error_code == "photo_rejected"
+    mine = photo is not None and photo.startswith(f"user-uploads/{session.user_id}/")
+    return photo if mine and not refused else None
 
 
 def failed(code: str) -> SessionState:

@@ -20,17 +20,19 @@ from vton.tryon.schemas import (
     Accepted,
     Deleted,
     HistoryItem,
+    HistoryQuery,
     SessionStatus,
     TryOnForm,
     TryOnRequest,
     session_status,
 )
 from vton.tryon.service import TryOns
+from vton.tryon.starter import Starter
 from vton.web.auth import current_user, user_required
 from vton.web.envelope import Answer, answer, answer_page, success
 from vton.web.limits import not_found_limited, rate_limited
 from vton.web.openapi import BEARER, FOR_USERS, envelope, header, page_of, refusals
-from vton.web.paging import PageQuery, next_cursor
+from vton.web.paging import next_cursor
 from vton.web.uploads import PhotosInMemory
 
 bp = Blueprint("try-on", __name__, url_prefix="/api/try-on")
@@ -69,6 +71,10 @@ CREATION_FAILURES = (
 )  # fmt: skip
 
 
+def _starter() -> Starter:
+    return cast(Starter, current_app.extensions["starter"])
+
+
 def _tryons() -> TryOns:
     return cast(TryOns, current_app.extensions["tryons"])
 
@@ -88,13 +94,18 @@ def _tryons() -> TryOns:
 def create_session(form: dict[str, UUID]) -> tuple[Answer, dict[str, str]]:
     """Start a try-on: multipart `userImage` and `garmentId`.
 
+    With `photoOf`, one of the user's own sessions, in place of `userImage`, its photo is taken.
     Answers at once with 202 and the session's id. Everything that can be checked has been
     checked by then; a worker makes the picture.
     """
     key = _idempotency_key()
     user_id = current_user()
-    with cast(PhotosInMemory, current_app.extensions["photos"]).one_of(user_id):
-        started = _tryons().create(user_id, str(form["garment_id"]), _uploaded_photo(), key)
+    garment_id, photo_of = str(form["garment_id"]), form.get("photo_of")
+    if photo_of:
+        started = _starter().start_with_photo_of(user_id, garment_id, str(photo_of), key)
+    else:
+        with cast(PhotosInMemory, current_app.extensions["photos"]).one_of(user_id):
+            started = _starter().start(user_id, garment_id, _uploaded_photo(), key)
     session_id = started.session_id
     urls = {
         "status": url_for("try-on.get_status", session_id=session_id, _external=True),
@@ -144,7 +155,7 @@ def get_status(session_id: UUID) -> Response:
 @bp.get("/history")
 @user_required
 @rate_limited
-@bp.arguments(PageQuery, location="query")
+@bp.arguments(HistoryQuery, location="query")
 @bp.response(200, page_of(HistoryItem))
 @bp.doc(
     operationId="listTryOns",
@@ -153,10 +164,10 @@ def get_status(session_id: UUID) -> Response:
 )
 @in_time
 def list_history(query: dict[str, Any]) -> Answer:
-    """List the user's ended sessions, newest first; `meta.next_cursor` continues the list."""
+    """List the user's sessions, newest first; `meta.next_cursor` continues the list."""
     tryons = _tryons()
     limit = query["limit"]
-    sessions = tryons.history(current_user(), limit + 1, query["cursor"])
+    sessions = tryons.history(current_user(), limit + 1, query["cursor"], query["status"])
     page, more = sessions[:limit], len(sessions) > limit
     cursor = next_cursor(page[-1].created_at, page[-1].id) if more else None
     return answer_page(tryons.with_urls(page), cursor)

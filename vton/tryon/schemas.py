@@ -1,5 +1,9 @@
 """What a try-on looks like to a client. Both spellings, where the specification uses both."""
 
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from flask import request
 from flask_smorest.fields import Upload
 from marshmallow import (
     EXCLUDE,
@@ -7,15 +11,24 @@ from marshmallow import (
     ValidationError,
     fields,
     post_dump,
+    post_load,
     validate,
     validates_schema,
 )
 
 from vton.tryon.answers import StatusView
-from vton.tryon.model import Status
+from vton.tryon.model import ENDED, UNFINISHED, Status
+from vton.web.paging import PageQuery
 from vton.web.uploads import wrong_file
 
 PHOTO_FIELD = "userImage"
+PHOTO_OF_FIELD = "photoOf"
+STATUSES: Mapping[str, Collection[Status]] = {
+    "ended": ENDED,
+    "unfinished": UNFINISHED,
+    "all": tuple(Status),
+}
+"""What `status` may be in a query of the history."""
 POLL_SECONDS = 2
 """How long a client should wait between two polls, as the specification's does."""
 
@@ -32,10 +45,22 @@ class TryOnForm(Schema):
         error_messages={"required": "Required.", "invalid_uuid": "Not a garment id (a UUID)."},
     )
 
+    photo_of = fields.UUID(
+        data_key=PHOTO_OF_FIELD,
+        error_messages={"invalid_uuid": "Not a session id (a UUID)."},
+        metadata={
+            "description": "In place of a photo: the id of one of the user's own sessions, whose "
+            "photo is tried on again."
+        },
+    )
+
     @validates_schema(skip_on_field_errors=False)
     def _has_a_photo(self, _data: object, **_: object) -> None:
         """Say what is wrong with the file in the same answer as what is with the text."""
-        if wrong := wrong_file(PHOTO_FIELD):
+        if PHOTO_OF_FIELD in request.form:
+            if request.files:
+                raise ValidationError("Send this or a photo, not both.", PHOTO_OF_FIELD)
+        elif wrong := wrong_file(PHOTO_FIELD):
             raise ValidationError(wrong, PHOTO_FIELD)
 
 
@@ -43,9 +68,11 @@ class TryOnRequest(TryOnForm):
     """The whole form, as the document shows it."""
 
     user_image = Upload(
-        required=True,
         data_key=PHOTO_FIELD,
-        metadata={"description": "One photo of at most 10 MB, at least 300 pixels a side."},
+        metadata={
+            "description": "One photo of at most 10 MB, at least 300 pixels a side. Required "
+            "unless there is `photoOf`."
+        },
     )
 
 
@@ -120,8 +147,22 @@ class SessionGarment(Schema):
     image_url = fields.Url(required=True, allow_none=True)
 
 
+class HistoryQuery(PageQuery):
+    """`?status=` beside the page: which sessions are listed."""
+
+    status = fields.String(
+        load_default="ended",
+        validate=validate.OneOf(STATUSES),
+        metadata={"description": "Which sessions: those that have ended, have not, or all."},
+    )
+
+    @post_load
+    def _named(self, query: dict[str, Any], **_: object) -> dict[str, Any]:
+        return query | {"status": STATUSES[query["status"]]}
+
+
 class HistoryItem(Schema):
-    """An ended try-on: the table's own columns, and what a frontend wants beside them."""
+    """A try-on: the table's own columns, and what a frontend wants beside them."""
 
     id = fields.UUID(required=True, attribute="session.id")
     sessionId = fields.UUID(required=True)
@@ -134,7 +175,7 @@ class HistoryItem(Schema):
     status = fields.String(
         required=True,
         attribute="session.status",
-        validate=validate.OneOf([s.value for s in Status if s.ended]),
+        validate=validate.OneOf([s.value for s in Status]),
     )
     error_message = fields.String(required=True, allow_none=True, attribute="session.error_message")
     error = fields.Nested(

@@ -364,11 +364,68 @@ def test_a_bad_token_reads_nothing(servers: Servers, ada: User) -> None:
     assert bare.json()["message"] == "headers must have required property 'authorization'"
 
 
+def test_a_copy_is_an_object_of_its_own(service: Client, servers: Servers) -> None:
+    bucket = service.storage.from_("private")
+    options: Any = {"content-type": "image/png", "cache-control": "60"}
+    bucket.upload("copied/a.png", b"picture", options)
+
+    bucket.copy("copied/a.png", "copied/b.png")
+    bucket.remove(["copied/a.png"])
+
+    assert bucket.download("copied/b.png") == b"picture"
+    kept = bucket.info("copied/b.png")
+    assert (kept["content_type"], kept["cache_control"]) == ("image/png", "max-age=60")
+    bucket.remove(["copied/b.png"])
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "refusal"),
+    [
+        ("copied/none.png", "copied/b.png", ("404", "NoSuchKey")),
+        ("copied/a.png", "copied/a.png", ("409", "KeyAlreadyExists")),
+        ("copied/a.png", "../b.png", ("400", "InvalidKey")),
+        ("copied/a.png", None, ("400", "InvalidRequest")),
+    ],
+)
+def test_what_cannot_be_copied_says_why(
+    service: Client, servers: Servers, source: str, target: str | None, refusal: tuple[str, str]
+) -> None:
+    bucket = service.storage.from_("private")
+    bucket.upload("copied/a.png", b"picture", {"content-type": "image/png"})
+
+    answer = httpx.post(
+        f"{servers.url}/storage/v1/object/copy",
+        json={"bucketId": "private", "sourceKey": source, "destinationKey": target},
+        headers={"apikey": servers.keys.secret},
+    )
+    bucket.remove(["copied/a.png"])
+
+    assert answer.status_code == 400
+    assert (answer.json()["statusCode"], answer.json()["code"]) == refusal
+
+
+def test_nobody_copies_what_they_may_not_read(service: Client, servers: Servers, ada: User) -> None:
+    bucket = service.storage.from_("private")
+    bucket.upload("copied/a.png", b"picture", {"content-type": "image/png"})
+
+    answer = httpx.post(
+        f"{servers.url}/storage/v1/object/copy",
+        json={
+            "bucketId": "private",
+            "sourceKey": "copied/a.png",
+            "destinationKey": f"{ada.id}/b.png",
+        },
+        headers={"apikey": servers.keys.publishable, "Authorization": f"Bearer {ada.token}"},
+    )
+    bucket.remove(["copied/a.png"])
+
+    assert (answer.json()["statusCode"], answer.json()["code"]) == ("404", "NoSuchKey")
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [
         ("POST", "object/move"),
-        ("POST", "object/copy"),
         ("POST", "object/upload/sign/private/a.png"),
         ("GET", "render/image/public/open/a.png"),
         ("POST", "bucket"),

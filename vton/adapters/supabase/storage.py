@@ -51,6 +51,13 @@ class Bucket:
         with _answered(path, putting=True):
             self._bucket().upload(path, data, options)
 
+    def copy(self, source: str, path: str) -> None:
+        try:
+            with _answered(path, putting=True):
+                self._bucket().copy(source, path)
+        except PictureMissing:
+            raise PictureMissing(source) from None
+
     def get(self, path: str) -> bytes:
         if not path:
             raise PictureMissing(path)

@@ -22,7 +22,7 @@ from vton.adapters.supabase.rows import (
     rows,
 )
 from vton.errors import CATALOGUE, Unavailable
-from vton.tryon.model import Garment, ProviderTask, Session, Status
+from vton.tryon.model import ENDED, UNFINISHED, Garment, ProviderTask, Session, Status
 from vton.tryon.ports.database import (
     Admission,
     Erasure,
@@ -38,8 +38,6 @@ _SESSION = "*,garment:garments(id,name,brand,category,image_url)"
 _TASK_COLUMNS = "provider,task_id,status_url"
 _CLAIMED_SESSION = f"{_SESSION},task:provider_tasks({_TASK_COLUMNS})"
 _UNFINISHED_COLUMNS = "id,user_id,status,created_at"
-_UNFINISHED = (Status.QUEUED, Status.PROCESSING)
-_ENDED = (Status.SUCCESS, Status.FAILED)
 _UNIQUE_VIOLATION = "23505"
 _FOREIGN_KEY_VIOLATION = "23503"
 
@@ -83,9 +81,15 @@ class SessionRows:
         return self._first(rows(query))
 
     def history(
-        self, user_id: str, limit: int, before: tuple[datetime, str] | None
+        self,
+        user_id: str,
+        statuses: Collection[Status],
+        limit: int,
+        before: tuple[datetime, str] | None,
     ) -> list[Session]:
-        query = self._table().select(_SESSION).eq("user_id", user_id).in_("status", _ENDED)
+        query = self._table().select(_SESSION).eq("user_id", user_id)
+        if set(statuses) != set(Status):
+            query = query.in_("status", statuses)
         return [
             _session(row, self._bucket) for row in rows(newest_first(query, before).limit(limit))
         ]
@@ -121,7 +125,7 @@ class SessionRows:
     def unfinished(self) -> Iterator[UnfinishedSession]:
         after: tuple[str, str] | None = None
         while True:
-            query = self._table().select(_UNFINISHED_COLUMNS).in_("status", _UNFINISHED)
+            query = self._table().select(_UNFINISHED_COLUMNS).in_("status", UNFINISHED)
             if after is not None:
                 when, last_id = after
                 query = query.gte("created_at", when).or_(
@@ -140,14 +144,14 @@ class SessionRows:
     def oldest_waiting(self) -> datetime | None:
         """Return when the session was made that has waited longest, None where none waits."""
         query = self._table().select("created_at").eq("status", Status.QUEUED)
-        found = rows(query.in_("status", _UNFINISHED).order("created_at").limit(1))
+        found = rows(query.in_("status", UNFINISHED).order("created_at").limit(1))
         return datetime.fromisoformat(found[0]["created_at"]) if found else None
 
     def delete_ended(self, before: datetime, limit: int) -> int:
         old = (
             self._table()
             .select("id")
-            .in_("status", _ENDED)
+            .in_("status", ENDED)
             .lt("created_at", before.isoformat())
             .order("created_at")
             .limit(limit)
@@ -165,7 +169,7 @@ class SessionRows:
         return bool(rows(self._unfinished_of(session_id, change)))
 
     def _unfinished_of(self, session_id: str, change: Mapping[str, object]) -> Any:
-        return self._table().update(change).eq("id", session_id).in_("status", _UNFINISHED)
+        return self._table().update(change).eq("id", session_id).in_("status", UNFINISHED)
 
 
 class ErasureRows:

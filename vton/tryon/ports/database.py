@@ -138,9 +138,13 @@ class Sessions(Protocol):
         ...
 
     def history(
-        self, user_id: str, limit: int, before: tuple[datetime, str] | None
+        self,
+        user_id: str,
+        statuses: Collection[Status],
+        limit: int,
+        before: tuple[datetime, str] | None,
     ) -> list[Session]:
-        """Return the user's ended sessions with their garments, newest first.
+        """Return the user's sessions of those statuses with their garments, newest first.
 
         `before` is the creation time and id of the last one already listed.
         """

@@ -25,6 +25,13 @@ class Pictures(Protocol):
         """
         ...
 
+    def copy(self, source: str, path: str) -> None:
+        """Store what the object `source` has under `path`, too.
+
+        Raises PictureMissing where there is no such object, and NameTaken as `put` does.
+        """
+        ...
+
     def check(self) -> None:
         """Raise Unavailable where there is no such bucket; removing from it would answer well."""
         ...
