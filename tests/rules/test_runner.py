@@ -85,7 +85,7 @@ def assert_failed(world: World, session_id: str, code: str) -> None:
     message = CATALOGUE[code].message
     assert (session.status, session.error_code) == (Status.FAILED, code)
     assert session.error_message == message
-    assert told == SessionState(Status.FAILED, code, message)
+    assert told == SessionState(Status.FAILED, code)
     assert session.result is None
     assert session.result_path not in world.bucket.objects
 

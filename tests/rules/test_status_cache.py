@@ -235,7 +235,7 @@ def test_a_state_is_stored_whole(polls: Polls, name: str) -> None:
     assert entry[:1] == str(RANKS[name]).encode()
     state = STATES[name]
     assert json.loads(entry[1:]) == [
-        state.status, state.error_code, state.error_message, state.queued_at, state.began_at
+        state.status, state.error_code, state.queued_at, state.began_at
     ]  # fmt: skip
 
 

@@ -204,7 +204,7 @@ STATES = {
     "processing, overdue": SessionState(Status.PROCESSING, queued_at=NOW, began_at=NOW - 99),
     "failed": failed("photo_rejected"),
     "failed, may be tried again": failed("deadline_exceeded"),
-    "failed, by another release": SessionState(Status.FAILED, "new_code", "Schade, ä"),
+    "failed, by another release": SessionState(Status.FAILED, "new_code"),
     "success": SessionState(Status.SUCCESS),
 }
 
@@ -648,13 +648,15 @@ def test_a_tag_changes_with_what_is_said_and_not_with_the_url(asker: Asker) -> N
 @pytest.mark.parametrize("name", STATES)
 @pytest.mark.parametrize("result", [None, PICTURE])
 @pytest.mark.parametrize("eta", [None, 7])
+@pytest.mark.parametrize("language", ["en", "id"])
 def test_what_is_written_out_is_what_the_schema_makes(
-    name: str, result: SignedUrl | None, eta: int | None
+    shop: Shop, name: str, result: SignedUrl | None, eta: int | None, language: str
 ) -> None:
-    written = session_status(str(uuid4()), StatusView(STATES[name], eta, result))
+    written = session_status(str(uuid4()), StatusView(STATES[name], eta, result), language)
 
     schema = SessionStatus()
-    dumped = schema.dump({**written, "resultExpiresAt": result and result.expires_at})
+    with shop.app.test_request_context(headers={"Accept-Language": language}):
+        dumped = schema.dump({**written, "resultExpiresAt": result and result.expires_at})
 
     assert dumped == written
     assert set(written) == set(schema.fields)
@@ -668,6 +670,44 @@ def test_without_the_database_the_view_says_so(asker: Asker) -> None:
 
     assert (answer.status_code, answer.get_json()["code"]) == (503, "unavailable")
     assert answer.headers["Retry-After"] == "5"
+
+
+def test_a_failure_is_worded_for_who_reads_it(asker: Asker) -> None:
+    asker.becomes(SessionState(Status.FAILED, "deadline_exceeded"))
+    told = {}
+    for language in ("en", "id"):
+        accepted = {"Accept_Language": language}
+        ways = asker.poll_by_the_view, asker.poll_by_the_middleware
+        for answer in [poll(**accepted) for poll in ways]:
+            data = answer.get_json()["data"]
+            told[language] = (data["error_message"], data["error"]["hint"], answer.headers["ETag"])
+            assert "Accept-Language" in answer.headers["Vary"]
+
+    assert told["en"][:2] == ("The try-on took too long.", "Please start it again.")
+    assert told["id"][:2] == ("Prosesnya terlalu lama.", "Silakan mulai lagi.")
+    assert told["en"][2] != told["id"][2]
+
+
+def test_the_history_is_worded_for_who_reads_it(asker: Asker) -> None:
+    session_id = post(asker).get_json()["data"]["sessionId"]
+    asker.shop.world.database.fail(session_id, "photo_rejected")
+
+    answer = asker.client.get("/api/try-on/history", headers=asker.headers(Accept_Language="id"))
+
+    (item,) = answer.get_json()["data"]
+    assert item["error_message"] == "Foto tidak dapat digunakan untuk mencoba pakaian."
+    assert item["error"]["hint"].startswith("Gunakan foto terang")
+    assert "Accept-Language" in answer.headers["Vary"]
+
+
+def test_a_refusal_is_worded_for_who_reads_it(asker: Asker) -> None:
+    answer = post(asker, form={"garmentId": ""}, Accept_Language="id-ID,en;q=0.5")
+
+    body = answer.get_json()
+    assert body["message"] == "Silakan pilih pakaian."
+    assert body["errors"] == {"garmentId": ["Silakan pilih pakaian."]}
+    assert body["detail"] == "garmentId: Not a garment id (a UUID)."
+    assert "Accept-Language" in answer.headers["Vary"]
 
 
 # -- the other views ----------------------------------------------------------------------------

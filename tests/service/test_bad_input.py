@@ -150,7 +150,11 @@ def test_what_is_not_quite_an_upload_is_told_all_that_is_missing(user: User, nam
     response = user.call("POST", "/api/try-on", **sent)
 
     assert response.status_code == 422, response.text
-    assert response.json()["errors"] == {"garmentId": ["Required."], "userImage": [why]}
+    body = response.json()
+    photo = "Please choose one photo only." if name == "two" else "Please choose a photo."
+    assert body["errors"] == {"garmentId": ["Please choose a garment."], "userImage": [photo]}
+    garment, file = "garmentId: Required.", f"userImage: {why}"
+    assert body["detail"] in (f"{garment} {file}", f"{file} {garment}")
 
 
 @pytest.mark.parametrize("sent", [
@@ -162,13 +166,14 @@ def test_a_photo_as_long_text_is_told_how_to_send_it(user: User, sent: dict[str,
     response = user.call("POST", "/api/try-on", **sent)
 
     assert response.status_code == 413, response.text
-    assert "the file field userImage" in response.json()["hint"]
+    assert "the file field userImage" in response.json()["detail"]
 
 
 def test_wrong_fields_are_named(user: User) -> None:
     response = user.call("POST", "/api/try-on", data={"garmentId": "shirt"})
 
-    assert response.json()["errors"]["garmentId"] == ["Not a garment id (a UUID)."]
+    assert "garmentId: Not a garment id (a UUID)." in response.json()["detail"]
+    assert set(response.json()["errors"]) == {"garmentId", "userImage"}
 
 
 @pytest.mark.parametrize(
@@ -237,7 +242,7 @@ def assert_envelope(response: requests.Response, code: str) -> None:
     body = response.json()
     assert body["success"] is False
     assert body["code"] == code
-    assert set(body) - {"errors"} == {
+    assert set(body) - {"errors", "detail"} == {
         "success", "message", "code", "hint", "retryable", "request_id"
     }  # fmt: skip
     assert body["request_id"] == response.headers["X-Request-ID"]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from vton.errors import CATALOGUE
+from vton.errors import CATALOGUE, SESSION_FAILURES
 
 
 class Status(StrEnum):
@@ -74,14 +74,15 @@ class Session:
     def state(self) -> "SessionState":
         """How far it has got, as its row tells."""
         queued_at = self.created_at.timestamp()
-        return SessionState(self.status, self.error_code, self.error_message, queued_at)
+        return SessionState(self.status, self.error_code, queued_at)
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What the code of a failed session means to a program, and what its user can do."""
+    """What the code of a failed session means to a program, and to its user, in English."""
 
     code: str
+    message: str
     hint: str
     retryable: bool
 
@@ -96,7 +97,6 @@ class SessionState:
 
     status: Status
     error_code: str | None = None
-    error_message: str | None = None
     queued_at: float | None = None
     began_at: float | None = None
 
@@ -105,8 +105,9 @@ class SessionState:
         """Why it failed, None unless it did. A code of another release reads as a common one."""
         if self.error_code is None:
             return None
-        spec = CATALOGUE.get(self.error_code, CATALOGUE["provider_failed"])
-        return Failure(self.error_code, spec.hint, spec.retryable)
+        code = self.error_code if self.error_code in SESSION_FAILURES else "provider_failed"
+        spec = CATALOGUE[code]
+        return Failure(code, spec.message, spec.hint, spec.retryable)
 
 
 def thumbnail_path(picture: str) -> str:
@@ -137,7 +138,7 @@ def own_photo(session: Session) -> str | None:
 
 def failed(code: str) -> SessionState:
     """Return the state of a session that failed with a code of the catalogue."""
-    return SessionState(Status.FAILED, code, CATALOGUE[code].message)
+    return SessionState(Status.FAILED, code)
 
 
 def result_path(user_id: str, session_id: str) -> str:

@@ -10,7 +10,7 @@ from flask import Response, current_app, request, url_for
 from flask_smorest import Blueprint
 
 from vton.deadline import in_time
-from vton.errors import Problem
+from vton.errors import REASONS, Problem, Reason
 from vton.imaging.opening import MAX_BYTES
 from vton.tryon.answers import StatusView
 from vton.tryon.model import Status
@@ -29,7 +29,7 @@ from vton.tryon.schemas import (
 from vton.tryon.service import TryOns
 from vton.tryon.starter import Starter
 from vton.web.auth import current_user, user_required
-from vton.web.envelope import Answer, answer, answer_page, success
+from vton.web.envelope import Answer, answer, answer_page, language, success
 from vton.web.limits import not_found_limited, rate_limited
 from vton.web.openapi import BEARER, FOR_USERS, envelope, header, page_of, refusals
 from vton.web.paging import next_cursor
@@ -139,13 +139,14 @@ def get_status(session_id: UUID) -> Response:
     """
     tryons, user_id, name = _tryons(), current_user(), str(session_id)
     view = tryons.status(user_id, name)
-    data, headers = status_answer(name, view)
+    data, headers = status_answer(name, view, language())
     headers["Cache-Control"] = "private, no-cache"
+    headers["Vary"] = "Accept-Language"
     if request.if_none_match.contains_raw(headers["ETag"]):
         return Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
     if view.needs_url:
         view = tryons.with_result_url(view, user_id, name)
-        data, _ = status_answer(name, view)
+        data, _ = status_answer(name, view, language())
     if view.needs_url:  # still none: it may be there the next time
         del headers["ETag"]
         headers["Cache-Control"] = "no-store"
@@ -163,14 +164,14 @@ def get_status(session_id: UUID) -> Response:
     responses=refusals(*FOR_USERS, "invalid_fields", "rate_limited"),
 )
 @in_time
-def list_history(query: dict[str, Any]) -> Answer:
+def list_history(query: dict[str, Any]) -> tuple[Answer, dict[str, str]]:
     """List the user's sessions, newest first; `meta.next_cursor` continues the list."""
     tryons = _tryons()
     limit = query["limit"]
     sessions = tryons.history(current_user(), limit + 1, query["cursor"], query["status"])
     page, more = sessions[:limit], len(sessions) > limit
     cursor = next_cursor(page[-1].created_at, page[-1].id) if more else None
-    return answer_page(tryons.with_urls(page), cursor)
+    return answer_page(tryons.with_urls(page), cursor), {"Vary": "Accept-Language"}
 
 
 @bp.delete("/<uuid:session_id>")
@@ -189,15 +190,17 @@ def delete_session(session_id: UUID) -> Answer:
     return answer({"sessionId": session_id})
 
 
-def status_answer(session_id: str, view: StatusView) -> tuple[dict[str, object], dict[str, str]]:
+def status_answer(
+    session_id: str, view: StatusView, language: str
+) -> tuple[dict[str, object], dict[str, str]]:
     """Return the `data` of a status, and the headers that are its own."""
-    headers = {"ETag": _tag(view)}
+    headers = {"ETag": _tag(view, language)}
     if not view.state.status.ended:
         headers["Retry-After"] = str(POLL_SECONDS)
-    return session_status(session_id, view), headers
+    return session_status(session_id, view, language), headers
 
 
-def _tag(view: StatusView) -> str:
+def _tag(view: StatusView, language: str) -> str:
     """The answer's ETag, a weak one: two answers that have it say the same.
 
     A success changes with time, so that no client keeps a URL until it expires, and not with
@@ -205,7 +208,9 @@ def _tag(view: StatusView) -> str:
     """
     if view.state.status is Status.SUCCESS:
         return f'W/"success-{time.time() // TAG_SECONDS:.0f}"'
-    return f'W/"{view.state.status}-{view.state.error_code or view.eta}"'
+    if view.state.status is Status.FAILED:
+        return f'W/"failed-{view.state.error_code}-{language}"'
+    return f'W/"{view.state.status}-{view.eta}"'
 
 
 def _idempotency_key() -> str | None:
@@ -223,5 +228,5 @@ def _uploaded_photo() -> bytes:
     """The bytes of the one file, which the form was found to have."""
     data = request.files[PHOTO_FIELD].stream.read(MAX_BYTES + 1)
     if not data:
-        raise Problem("invalid_fields", errors={PHOTO_FIELD: ["The file is empty."]})
+        raise Problem("invalid_fields", errors={PHOTO_FIELD: [Reason(REASONS["photo_empty"])]})
     return data

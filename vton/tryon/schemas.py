@@ -16,10 +16,13 @@ from marshmallow import (
     validates_schema,
 )
 
+from vton.errors import REASONS, SESSION_FAILURES, Reason
 from vton.tryon.answers import StatusView
 from vton.tryon.model import ENDED, UNFINISHED, Status
+from vton.web.envelope import language
 from vton.web.paging import PageQuery
 from vton.web.uploads import wrong_file
+from vton.words import translated
 
 PHOTO_FIELD = "userImage"
 PHOTO_OF_FIELD = "photoOf"
@@ -42,12 +45,17 @@ class TryOnForm(Schema):
     garment_id = fields.UUID(
         required=True,
         data_key="garmentId",
-        error_messages={"required": "Required.", "invalid_uuid": "Not a garment id (a UUID)."},
+        error_messages={
+            "required": [Reason(REASONS["garment_missing"], "Required.")],
+            "invalid_uuid": [Reason(REASONS["garment_missing"], "Not a garment id (a UUID).")],
+        },
     )
 
     photo_of = fields.UUID(
         data_key=PHOTO_OF_FIELD,
-        error_messages={"invalid_uuid": "Not a session id (a UUID)."},
+        error_messages={
+            "invalid_uuid": [Reason(REASONS["photo_gone"], "Not a session id (a UUID).")],
+        },
         metadata={
             "description": "In place of a photo: the id of one of the user's own sessions, whose "
             "photo is tried on again."
@@ -59,9 +67,10 @@ class TryOnForm(Schema):
         """Say what is wrong with the file in the same answer as what is with the text."""
         if PHOTO_OF_FIELD in request.form:
             if request.files:
-                raise ValidationError("Send this or a photo, not both.", PHOTO_OF_FIELD)
+                both = Reason(REASONS["photo_several"], "Send this or a file, not both.")
+                raise ValidationError([both], PHOTO_OF_FIELD)
         elif wrong := wrong_file(PHOTO_FIELD):
-            raise ValidationError(wrong, PHOTO_FIELD)
+            raise ValidationError([wrong], PHOTO_FIELD)
 
 
 class TryOnRequest(TryOnForm):
@@ -95,11 +104,22 @@ class Accepted(Schema):
     urls = fields.Nested(SessionUrls, required=True)
 
 
+class WordsField(fields.String):
+    """A sentence of ours, in the language of who reads it."""
+
+    def _serialize(self, value: str | None, *_args: object, **_kwargs: object) -> str | None:
+        return value and translated(value, language())
+
+
 class SessionError(Schema):
     """Why a try-on failed."""
 
-    code = fields.String(required=True, metadata={"description": "For programs."})
-    hint = fields.String(required=True, metadata={"description": "What to do."})
+    code = fields.String(
+        required=True,
+        validate=validate.OneOf(SESSION_FAILURES),
+        metadata={"description": "For programs. Codes may be added."},
+    )
+    hint = WordsField(required=True, metadata={"description": "What to do, for people."})
     retryable = fields.Boolean(required=True)
 
 
@@ -177,7 +197,9 @@ class HistoryItem(Schema):
         attribute="session.status",
         validate=validate.OneOf([s.value for s in Status]),
     )
-    error_message = fields.String(required=True, allow_none=True, attribute="session.error_message")
+    error_message = WordsField(
+        required=True, allow_none=True, dump_default=None, attribute="session.state.failure.message"
+    )
     error = fields.Nested(
         SessionError, required=True, allow_none=True, attribute="session.state.failure"
     )
@@ -197,7 +219,7 @@ class Deleted(Schema):
     sessionId = fields.UUID(required=True)
 
 
-def session_status(session_id: str, view: StatusView) -> dict[str, object]:
+def session_status(session_id: str, view: StatusView, language: str) -> dict[str, object]:
     """Return what the schema `SessionStatus` would make of a view.
 
     Written out, since every client asks for it every two seconds.
@@ -211,9 +233,13 @@ def session_status(session_id: str, view: StatusView) -> dict[str, object]:
         "resultImageUrl": url,
         "thumbnailUrl": view.thumbnail.url if url and view.thumbnail else None,
         "resultExpiresAt": result.expires_at.isoformat() if result else None,
-        "error_message": state.error_message,
+        "error_message": failure and translated(failure.message, language),
         "error": failure
-        and {"code": failure.code, "hint": failure.hint, "retryable": failure.retryable},
+        and {
+            "code": failure.code,
+            "hint": translated(failure.hint, language),
+            "retryable": failure.retryable,
+        },
         "retryAfterSeconds": None if state.status.ended else POLL_SECONDS,
         "etaSeconds": view.eta,
     }

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from uuid import uuid4
 
 from vton.deadline import within
-from vton.errors import Problem, Unavailable
+from vton.errors import REASONS, Problem, Reason, Unavailable
 from vton.tryon.admission import refusal
 from vton.tryon.answers import Started
 from vton.tryon.model import Status, own_photo, photo_path
@@ -85,8 +85,8 @@ class Starter:
                 found = self.sessions.check(new, self.limits)
             if found and found[0] is Admission.REPLAY and found[1]:
                 return Started(found[1], replayed=True)  # begun while the photo was there
-            reason = "That photo is no longer there. Please choose a photo."
-            raise Problem("invalid_fields", errors={"photoOf": [reason]}) from None
+            gone = Reason(REASONS["photo_gone"], "No try-on of this user whose photo is there.")
+            raise Problem("invalid_fields", errors={"photoOf": [gone]}) from None
 
     def _new(
         self, user_id: str, garment_id: str, photo: bytes, idempotency_key: str | None
@@ -203,7 +203,7 @@ def _told() -> Iterator[None]:
     try:
         yield
     except UnknownGarment:
-        errors = {"garmentId": ["There is no such garment."]}
+        errors = {"garmentId": [Reason(REASONS["garment_gone"], "There is no such garment.")]}
         raise Problem("invalid_fields", errors=errors) from None
     except UnknownUser:
         raise Problem("token_invalid") from None

@@ -22,6 +22,7 @@ from vton.tryon.service import TryOns
 from vton.web.auth import Tokens
 from vton.web.envelope import usable_request_id
 from vton.web.headers import HEADERS
+from vton.words import language_of
 
 StartResponse = Callable[..., Any]
 Headers = list[tuple[str, str]]
@@ -87,7 +88,8 @@ class StatusMiddleware:
         view = self._tryons.cached_status(user_id, session_id) if user_id else None
         if view is None:
             return None
-        data, own = status_answer(session_id, view)
+        language = language_of(environ.get("HTTP_ACCEPT_LANGUAGE", ""))
+        data, own = status_answer(session_id, view, language)
         own["X-Request-ID"] = request_id
         if "HTTP_IF_NONE_MATCH" in environ:
             tags = parse_etags(environ["HTTP_IF_NONE_MATCH"])

@@ -1,7 +1,7 @@
 """The one shape of every answer, and the handlers that give it to every failure there is."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import cast
 from uuid import uuid4
@@ -13,7 +13,8 @@ from marshmallow import ValidationError
 from werkzeug.exceptions import HTTPException
 
 from vton import log
-from vton.errors import Problem
+from vton.errors import Problem, Reason
+from vton.words import ENGLISH, language_of, translated
 
 logger = logging.getLogger(__name__)
 
@@ -45,8 +46,13 @@ def success(data: object, *, headers: Mapping[str, str]) -> Response:
     return _response(answer(data), HTTPStatus.OK, headers)
 
 
+def language() -> str:
+    """Return the language that the request is answered in."""
+    return language_of(request.headers.get("Accept-Language", ""))
+
+
 def failure(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
-    """`{"success": false, "message", "code", "hint", "retryable", "request_id"[, "errors"]}`."""
+    """Return the answer that tells of a failure: see `failure_body`."""
     spec = problem.spec
     extra = dict(headers or {})
     if problem.retry_after is not None:
@@ -55,7 +61,47 @@ def failure(problem: Problem, headers: Mapping[str, str] | None = None) -> Respo
             extra["RateLimit"] = f'"{problem.policy}";r=0;t={problem.retry_after}'
     if spec.status == HTTPStatus.UNAUTHORIZED:
         extra["WWW-Authenticate"] = _challenge(problem.code)
-    return _response(problem.envelope(g.get("request_id")), spec.status, extra)
+    body = failure_body(problem, g.get("request_id"), language())
+    response = _response(body, spec.status, extra)
+    response.vary.add("Accept-Language")
+    return response
+
+
+def failure_body(problem: Problem, request_id: str | None, language: str = ENGLISH) -> Answer:
+    """Return `message` and `hint` for people, in their language, and the rest for programs.
+
+    Where fields are wrong the reasons are the message.
+    """
+    spec = problem.spec
+    reasons = {field: [_as_reason(why) for why in all_] for field, all_ in _errors_of(problem)}
+    words = {field: [translated(why.text, language) for why in reasons[field]] for field in reasons}
+    details = [
+        f"{field}: {why.detail}" for field in reasons for why in reasons[field] if why.detail
+    ]
+    message = translated(spec.message, language)
+    if words and problem.code == "invalid_fields":
+        message = " ".join(dict.fromkeys(why for all_ in words.values() for why in all_))
+    body: dict[str, object] = {
+        "success": False,
+        "message": message,
+        "code": problem.code,
+        "hint": translated(spec.hint, language),
+        "retryable": spec.retryable,
+        "request_id": request_id,
+    }
+    if detail := " ".join(details) or spec.detail:
+        body["detail"] = detail
+    if words:
+        body["errors"] = words
+    return body
+
+
+def _errors_of(problem: Problem) -> Iterable[tuple[str, Sequence[str | Reason]]]:
+    return (problem.errors or {}).items()
+
+
+def _as_reason(why: str | Reason) -> Reason:
+    return why if isinstance(why, Reason) else Reason(why)
 
 
 def init_app(app: Flask) -> None:
@@ -107,7 +153,7 @@ def _finish(response: Response) -> Response:
 
 
 def _invalid(error: ValidationError) -> Response:
-    messages = cast(Mapping[str, list[str]], error.normalized_messages())  # type: ignore[no-untyped-call]
+    messages = cast(Mapping[str, list[str | Reason]], error.normalized_messages())  # type: ignore[no-untyped-call]
     return failure(Problem("invalid_fields", errors=messages))
 
 
@@ -132,6 +178,8 @@ def _unexpected(error: Exception) -> Response:
     return failure(Problem("internal"))
 
 
-def _flat(messages: Mapping[str, Mapping[str, list[str]]]) -> dict[str, list[str]]:
+def _flat(
+    messages: Mapping[str, Mapping[str, list[str | Reason]]],
+) -> dict[str, list[str | Reason]]:
     """webargs nests the fields under where they came from (`query`, `form`)."""
     return {field: list(why) for fields in messages.values() for field, why in fields.items()}

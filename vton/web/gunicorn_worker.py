@@ -24,6 +24,7 @@ from gunicorn.workers import ggevent
 
 from vton import log
 from vton.errors import Problem
+from vton.web.envelope import failure_body
 from vton.web.headers import HEADERS
 from vton.web.uploads import PAUSE_SECONDS, READ_BYTES
 
@@ -145,7 +146,7 @@ def _problem(error: BaseException) -> Problem:
 
 
 def _answer(problem: Problem, request_id: str) -> bytes:
-    body = json.dumps(problem.envelope(request_id)).encode()
+    body = json.dumps(failure_body(problem, request_id)).encode()
     headers = {
         **HEADERS,
         "Content-Type": "application/json",

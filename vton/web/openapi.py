@@ -25,6 +25,7 @@ from marshmallow import Schema, fields, validate
 
 from vton.errors import CATALOGUE, Problem
 from vton.web.auth import public
+from vton.web.envelope import failure_body
 from vton.web.paging import CursorField
 
 bp = Blueprint("docs", __name__)
@@ -61,7 +62,8 @@ class Error(Schema):
         validate=validate.OneOf([code for code, spec in CATALOGUE.items() if spec.status >= 400]),
         metadata={"description": "For programs. Codes may be added."},
     )
-    hint = fields.String(required=True, metadata={"description": "What to do."})
+    hint = fields.String(required=True, metadata={"description": "What to do, for people."})
+    detail = fields.String(metadata={"description": "For who programs a client; in English."})
     retryable = fields.Boolean(
         required=True,
         metadata={"description": "Whether the same request can succeed later."},
@@ -116,9 +118,12 @@ def refusals(*codes: str) -> dict[int, dict[str, object]]:
 
 
 def _refusal(codes: list[str]) -> dict[str, object]:
-    lines = [f"- `{code}`: {CATALOGUE[code].message} {CATALOGUE[code].hint}" for code in codes]
+    specs = {code: CATALOGUE[code] for code in codes}
+    lines = [
+        f"- `{code}`: {spec.message} {spec.detail or spec.hint}" for code, spec in specs.items()
+    ]
     examples = {
-        code: {"value": Problem(code).envelope("0b6c9f6f6a7d4d0e8f6b8a4f0f2f7a51")}
+        code: {"value": failure_body(Problem(code), "0b6c9f6f6a7d4d0e8f6b8a4f0f2f7a51")}
         for code in codes
     }
     answer: dict[str, object] = {

@@ -24,7 +24,7 @@ from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from vton.deadline import seconds_left
-from vton.errors import Problem, Unavailable
+from vton.errors import REASONS, Problem, Reason, Unavailable
 from vton.web.envelope import failure
 
 FORM_BYTES = 64 * 1024
@@ -71,8 +71,16 @@ def _too_large(_error: RequestEntityTooLarge) -> Response:
     return failure(Problem("photo_too_large" if photo else "form_too_large"))
 
 
-def wrong_file(field: str) -> str | None:
+def wrong_file(field: str) -> Reason | None:
     """Return what is wrong with the one file that a form is to have, None if nothing is."""
+    detail = _wrong_form(field)
+    if detail is None:
+        return None
+    several = len(request.files) > 1 or len(request.files.getlist(field)) > 1
+    return Reason(REASONS["photo_several" if several else "photo_missing"], detail)
+
+
+def _wrong_form(field: str) -> str | None:
     form = f"multipart/form-data with the file field {field}"
     if request.mimetype != "multipart/form-data":
         return f"Required: send {form}, not {request.mimetype or 'a body without a Content-Type'}."

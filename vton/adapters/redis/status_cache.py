@@ -60,9 +60,7 @@ def dump(state: SessionState) -> bytes:
     """Return a state as an entry."""
     return (
         _RANKS[state.status]
-        + json.dumps(
-            [state.status, state.error_code, state.error_message, state.queued_at, state.began_at]
-        ).encode()
+        + json.dumps([state.status, state.error_code, state.queued_at, state.began_at]).encode()
     )
 
 
@@ -146,7 +144,7 @@ def _load_typical(value: bytes) -> TypicalDurations | None:
 def _load(entry: bytes) -> SessionState | None:
     """The state; None of a delete's mark, and of what another version of us has written."""
     try:
-        status, code, message, queued_at, began_at = json.loads(entry[1:])
-        return SessionState(Status(status), code, message, queued_at, began_at)
+        status, code, queued_at, began_at = json.loads(entry[1:])
+        return SessionState(Status(status), code, queued_at, began_at)
     except (ValueError, TypeError):
         return None
