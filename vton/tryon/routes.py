@@ -134,9 +134,10 @@ def create_session(form: dict[str, UUID]) -> tuple[Answer, dict[str, str]]:
 def get_status(session_id: UUID) -> Response:
     """Tell how a try-on is getting on. A failed session is a 200, too.
 
-    Poll every `retryAfterSeconds` until `status` is `success` or `failed`. Most polls are answered
-    before they get here, by `vton.tryon.status_middleware`, with what this view would answer.
+    Poll every `retryAfterSeconds` until `status` is `success` or `failed`.
     """
+    # Most polls are answered before they get here, by `vton.tryon.status_middleware`, with what
+    # this view would answer.
     tryons, user_id, name = _tryons(), current_user(), str(session_id)
     view = tryons.status(user_id, name)
     data, headers = status_answer(name, view, language())

@@ -11,6 +11,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast
 
+from apispec import APISpec
+from apispec.ext.marshmallow import MarshmallowPlugin
 from flask import (
     Blueprint,
     Flask,
@@ -161,7 +163,8 @@ def init_app(app: Flask) -> Api:
     api.DEFAULT_ERROR_RESPONSE_NAME = None  # each operation lists its own
     api.register_field(CursorField, "string", None)
     api.register_field(fields.Url, "string", "uri")
-    api.init_app(app)
+    api.init_app(app, spec_kwargs={"marshmallow_plugin": _ForGenerators()})
+    api.spec.components.schema("NullableUrl", {"type": ["string", "null"], "format": "uri"})
     api.spec.components.security_scheme(
         "bearer",
         {"type": "http", "scheme": "bearer", "bearerFormat": "JWT",
@@ -170,6 +173,36 @@ def init_app(app: Flask) -> Api:
     app.extensions["openapi"] = api.spec
     app.register_blueprint(bp)
     return api
+
+
+class _ForGenerators(MarshmallowPlugin):
+    """Writes schemas so that clients can be generated from them, by orval 7, too.
+
+    It names types after their fields, so that two spellings of one nullable field would give the
+    same name twice: they have one type. And it knows literal booleans by `const` alone.
+    """
+
+    def init_spec(self, spec: APISpec) -> None:
+        super().init_spec(spec)
+        converter = cast(Any, self.converter)
+        converter.add_attribute_function(self._nullable_url)
+        converter.add_attribute_function(self._literal)
+
+    @staticmethod
+    def _nullable_url(
+        _converter: object, field: object, ret: dict[str, object], **_: object
+    ) -> dict[str, object]:
+        if not isinstance(field, fields.Url) or not field.allow_none:
+            return {}
+        del ret["type"], ret["format"]
+        return {"$ref": "#/components/schemas/NullableUrl"}
+
+    @staticmethod
+    def _literal(_converter: object, field: object, **_: object) -> dict[str, object]:
+        for validator in field.validators if isinstance(field, fields.Boolean) else ():
+            if isinstance(validator, validate.Equal):
+                return {"const": validator.comparable}
+        return {}
 
 
 # -- where it can be read --------------------------------------------------------------------
