@@ -9,6 +9,7 @@ RUN pip install --no-cache-dir --require-hashes -r requirements.txt
 
 COPY config.py wsgi.py worker.py gunicorn.conf.py ./
 COPY supabase/migrations ./supabase/migrations
+COPY clients/js ./clients/js
 COPY vton ./vton
 RUN python -m compileall -q .
 

@@ -9,7 +9,7 @@ from actors import ROOT
 from vton.errors import CATALOGUE
 
 HERE = Path(__file__).parent
-CLIENT = ROOT / "vton" / "demo" / "static" / "vton-client.js"
+CLIENT = ROOT / "clients" / "js" / "vton-client.js"
 
 
 def test_the_client_keeps_its_promises(node: str, tmp_path: Path) -> None:

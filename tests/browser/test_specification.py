@@ -25,7 +25,7 @@ ORIGINAL = HERE / "specification" / "vtonService.js"
 SHA256 = "097a197c63e033269e8b942f761b3aea1fbcf1efd4d26f23fd15b19967411d0a"
 BACKEND = "import.meta.env.VITE_BACKEND_URL"
 TOKEN_MODULE = "'@/lib/supabase'"
-CLIENT = ROOT / "vton" / "demo" / "static" / "vton-client.js"
+CLIENT = ROOT / "clients" / "js" / "vton-client.js"
 PHOTO = ROOT / "vton" / "demo" / "static" / "photos" / "amara.jpg"
 
 

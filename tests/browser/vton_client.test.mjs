@@ -188,3 +188,184 @@ test('a key is a UUID without randomUUID, too', () => {
     Object.defineProperty(crypto, 'randomUUID', { value: randomUUID, configurable: true });
   }
 });
+
+const started = json(202, { success: true, data: { sessionId: ID, status: 'queued' } });
+const posts = () => requests.filter(({ method }) => method === 'POST');
+const keys = () => posts().map(({ headers }) => headers['idempotency-key']);
+const later = (answer) => (request, response) => setTimeout(() => answer(request, response), 50);
+
+test('a double click is one try-on, for which both wait', async () => {
+  answers = [later(started), waiting('processing'), waiting('processing'), data(GOOD)];
+  const vton = signedIn();
+  const photo = new File(['x'], 'me.jpg', { lastModified: 1 });
+  const chosenAgain = new File(['x'], 'me.jpg', { lastModified: 1 });
+  const both = [vton.tryOn(photo, 'g'), vton.tryOn(photo, 'g'), vton.tryOn(chosenAgain, 'g')];
+  assert.deepEqual(await Promise.all(both), [GOOD, GOOD, GOOD]);
+  assert.equal(posts().length, 1);
+});
+
+test('another photo, garment or user is another try-on', async () => {
+  let user = 'alice';
+  answers = [(request, response) => (request.method === 'POST' ? started : data(GOOD))(request, response)];
+  const vton = createClient({ baseUrl, getToken: () => `x.${btoa(JSON.stringify({ sub: user }))}.x` });
+  const photo = new Blob(['x']);
+  const runs = [vton.tryOn(photo, 'g'), vton.tryOn(photo, 'h'), vton.tryOn(new Blob(['x']), 'g')];
+  user = 'bob';
+  await Promise.all([...runs, vton.tryOn(photo, 'g')]);
+  assert.equal(new Set(keys()).size, 4);
+});
+
+test('what has ended is another try-on when it is asked for again', async () => {
+  const failed = { sessionId: ID, status: 'failed', error_message: 'No.', error: { retryable: true } };
+  answers = [started, data(GOOD), started, data(failed), started, data(GOOD)];
+  const [vton, photo] = [signedIn(), new Blob(['x'])];
+  await vton.tryOn(photo, 'g');
+  await caught(vton.tryOn(photo, 'g'));
+  await vton.tryOn(photo, 'g');
+  assert.equal(new Set(keys()).size, 3);
+});
+
+test('a start whose answer was lost is repeated under its key, a refused one is not', async () => {
+  const busy = json(503, { ...REFUSED, code: 'busy', retryable: true });
+  answers = [cut, busy, json(422, REFUSED), started, data(GOOD)];
+  const [vton, photo] = [signedIn(), new Blob(['x'])];
+  for (const code of ['network', 'busy', 'invalid_fields']) {
+    assert.equal((await caught(vton.tryOn(photo, 'g'))).code, code);
+  }
+  assert.deepEqual(await vton.tryOn(photo, 'g'), GOOD);
+  const [lost, again, refused, anew] = keys();
+  assert.deepEqual([lost === again, again === refused, refused === anew], [true, true, false]);
+});
+
+test('a lost poll after a long sleep is borne', async () => {
+  const { now } = Date;
+  const asleep = (request) => {
+    const woken = now() + 600_000;
+    Date.now = () => woken + (now() % 1000);
+    cut(request);
+  };
+  answers = [waiting('processing'), asleep, data(GOOD)];
+  try {
+    assert.deepEqual(await signedIn().waitForResult(ID), GOOD);
+  } finally {
+    Date.now = now;
+  }
+});
+
+test('after minutes of failures it is given up, and asked for again without a second payment', async () => {
+  const { now } = Date;
+  let ahead = 0;
+  const away = (request) => {
+    ahead += 100_000;
+    cut(request);
+  };
+  Date.now = () => now() + ahead;
+  answers = [started, away, away, away, data(GOOD)];
+  const [vton, photo] = [signedIn(), new Blob(['x'])];
+  try {
+    const error = await caught(vton.tryOn(photo, 'g'));
+    assert.deepEqual([error.code, error.retryable, error.sessionId], ['network', true, ID]);
+  } finally {
+    Date.now = now;
+  }
+  assert.deepEqual(await vton.tryOn(photo, 'g'), GOOD);
+  assert.equal(posts().length, 1);
+});
+
+test('errors after the acceptance name the session', async () => {
+  answers = [started, json(404, { ...REFUSED, code: 'session_not_found' })];
+  assert.equal((await caught(signedIn().tryOn(new Blob(['x']), 'g'))).sessionId, ID);
+});
+
+test('every answer is told, and the time that is left', async () => {
+  const left = (etaSeconds) => data(
+    { sessionId: ID, status: 'processing', retryAfterSeconds: 0.01, etaSeconds });
+  answers = [started, left(2), left(1), data(GOOD)];
+  const seen = [];
+  await signedIn().tryOn(new Blob(['x']), 'g', { onUpdate: (look) => seen.push(look.etaSeconds) });
+  assert.deepEqual(seen, [2, 1, undefined]);
+});
+
+test('a wait has an end, if that is wanted, and the try-on goes on', async () => {
+  answers = [started, waiting('processing')];
+  const [vton, photo] = [signedIn(), new Blob(['x'])];
+  const error = await caught(vton.tryOn(photo, 'g', { timeout: 100 }));
+  assert.deepEqual([error.code, error.sessionId, error.retryable], ['timeout', ID, true]);
+  answers = [data(GOOD)];
+  assert.deepEqual(await vton.tryOn(photo, 'g'), GOOD);
+  assert.equal(posts().length, 1);
+});
+
+test('cancel stops the waiting and deletes, in whatever state', async () => {
+  for (const ready of [0, 30, 120]) {
+    requests = [];
+    answers = [later(started), (request, response) =>
+      (request.method === 'DELETE' ? data({ sessionId: ID }) : waiting('queued'))(request, response)];
+    const run = signedIn().tryOn(new Blob([String(ready)]), 'g');
+    const ended = caught(run);
+    await new Promise((resolve) => setTimeout(resolve, ready));
+    await run.cancel();
+    assert.equal((await ended).code, 'cancelled');
+    const deleted = requests.filter(({ method }) => method === 'DELETE').length;
+    assert.equal(deleted, posts().length, `after ${ready} ms`);
+  }
+});
+
+test('cancelling what is gone is no error, and nobody has to listen to it', async () => {
+  answers = [json(404, { ...REFUSED, code: 'session_not_found' })];
+  await signedIn().resume(ID).cancel();
+});
+
+test('what was left is found and taken up', async () => {
+  answers = [data([{ sessionId: ID, status: 'processing' }], { next_cursor: null }), data(GOOD)];
+  const vton = signedIn();
+  const [left] = await vton.unfinished();
+  const run = vton.resume(left.sessionId);
+  assert.equal(run.sessionId, ID);
+  assert.deepEqual(await run, GOOD);
+  assert.equal(requests[0].url, '/api/try-on/history?status=unfinished&limit=100');
+});
+
+test('the photo of another try-on is named, not sent', async () => {
+  answers = [started];
+  await signedIn().startTryOn({ photoOf: ID }, 'g');
+  assert.match(requests[0].body, new RegExp(`name="photoOf"\r\n\r\n${ID}`));
+  assert.doesNotMatch(requests[0].body, /userImage/);
+});
+
+test('a photo that is too large is not sent', async () => {
+  const error = await caught(signedIn().startTryOn(new Blob([new Uint8Array(10_485_761)]), 'g'));
+  assert.equal(error.code, 'photo_too_large');
+  assert.equal(requests.length, 0);
+});
+
+test('a success whose picture has no address yet is waited for', async () => {
+  answers = [data({ ...GOOD, resultImageUrl: null }), data(GOOD)];
+  assert.deepEqual(await signedIn().waitForResult(ID), GOOD);
+});
+
+test('the language is asked for, and the own words are in it', async () => {
+  answers = [cut];
+  const error = await caught(createClient({ baseUrl, language: 'id-ID' }).listGarments());
+  assert.equal(requests[0].headers['accept-language'], 'id-ID');
+  assert.equal(error.message, 'Layanan tidak dapat dihubungi.');
+  const words = { 'The service could not be reached.': 'Nicht da.' };
+  const other = createClient({ baseUrl, language: 'de', words });
+  assert.equal((await caught(other.listGarments())).message, 'Nicht da.');
+});
+
+test('the function of the specification tells its three callbacks', async () => {
+  const told = [];
+  const callbacks = {
+    onStatusChange: (status) => told.push(status),
+    onSuccess: (url) => told.push(url),
+    onError: (message) => told.push(message),
+  };
+  answers = [started, waiting('queued'), waiting('processing'), data(GOOD)];
+  await signedIn().handleTryOn(new Blob(['x']), 'g', callbacks);
+  assert.deepEqual(told, ['queued', 'queued', 'processing', 'success', GOOD.resultImageUrl]);
+  answers = [json(422, REFUSED)];
+  told.length = 0;
+  await signedIn().handleTryOn(new Blob(['x']), 'g', callbacks);
+  assert.deepEqual(told, ['Some fields are wrong. See errors.']);
+});

@@ -4,12 +4,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
-from flask import Blueprint, Response, current_app, make_response, render_template
+from flask import (
+    Blueprint,
+    Response,
+    current_app,
+    make_response,
+    render_template,
+    send_from_directory,
+)
 
 from vton.web.auth import public
 
 bp = Blueprint("demo", __name__)
 
+CLIENT = Path(__file__).parents[2] / "clients" / "js"
+CLIENT_SECONDS = 300
 PHOTOS = Path(__file__).parent / "static" / "photos"
 
 
@@ -21,6 +30,17 @@ class Demo:
     publishable_key: str
     email: str
     password: str = field(repr=False)
+
+
+@bp.get("/static/<any('vton-client.js', 'vton-client.d.ts'):filename>")
+@public
+def show_client(filename: str) -> Response:
+    """Serve the JavaScript client, which pages of any origin may import."""
+    response = send_from_directory(CLIENT, filename, max_age=CLIENT_SECONDS)
+    response.mimetype = "text/javascript" if filename.endswith(".js") else "text/plain"
+    response.headers["Access-Control-Allow-Origin"] = "*"
+    response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+    return response
 
 
 @bp.get("/")
