@@ -39,7 +39,8 @@ PUBLIC = {
     ("GET", "/health/live"),
     ("GET", "/health/ready"),
     ("GET", "/health/service"),
-    ("GET", "/static/<path:filename>"),
+    ("GET", "/static/<folder>/<path:filename>"),
+    ("GET", "/static/<any('vton-client.js', 'vton-client.d.ts'):filename>"),
 }
 
 

@@ -11,6 +11,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from config import Config
 from vton import cli, log
 from vton.adapters.redis.queue import QUEUE
+from vton.demo import assets
 from vton.demo.routes import Demo
 from vton.demo.routes import bp as demo_bp
 from vton.garments.routes import bp as garments_bp
@@ -33,7 +34,7 @@ def create_app(config: Config, services: Services | None = None) -> Flask:
     """Return the web application; `services` are connected by `config` unless given."""
     log.configure(config.log_level)
     services = services or connect(config)
-    app = Flask(__name__, static_folder="demo/static", template_folder="demo/templates")
+    app = Flask(__name__, static_folder=None, template_folder="demo/templates")
     rate = RequestRate(services.redis, config.rate_limit)
     app.extensions.update(
         tokens=services.tokens,
@@ -44,6 +45,7 @@ def create_app(config: Config, services: Services | None = None) -> Flask:
         migrate=services.migrate,
         rate=rate,
         photos=uploads.PhotosInMemory(),
+        assets=assets.Assets.read(),
         demo=Demo(
             config.public_url,
             config.supabase_publishable_key,
@@ -58,6 +60,7 @@ def create_app(config: Config, services: Services | None = None) -> Flask:
     api.register_blueprint(tryon_bp)
     api.register_blueprint(garments_bp)
     api.register_blueprint(health.bp)
+    app.register_blueprint(assets.bp)
     app.register_blueprint(demo_bp)
     app.cli.add_command(cli.garments_commands)
     app.cli.add_command(cli.migrate)

@@ -20,7 +20,7 @@ def test_the_docs_show_every_operation(
 
     expect(page.locator(".opblock")).to_have_count(8)
     page.locator("#operations-try-on-startTryOn .opblock-summary-control").click()
-    expect(page.get_by_text("userImage *")).to_be_visible()
+    expect(page.get_by_text("garmentId *")).to_be_visible()
     elsewhere = [url for url in asked if not url.startswith((stack.web_url, "data:"))]
     assert elsewhere == []
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from actors import Simulator
+from actors import Simulator, jpeg
 from complaints import Complaints
 from playwright.sync_api import Page, Route, expect
 
@@ -118,7 +118,7 @@ def test_one_after_another_fill_the_history_newest_first(
     first = choose(page, garment=0)
     try_on(page)
     expect(cards(page)).to_have_count(1)
-    page.get_by_role("button", name="Try something else").click()
+    page.get_by_role("button", name="Another garment, same photo").click()
     second = choose(page, photo="Mei", garment=1)
     page.get_by_role("button", name="Try it on").click()
     expect(cards(page)).to_have_count(2)
@@ -167,21 +167,34 @@ def test_a_running_try_on_can_be_cancelled(
     expect(page.get_by_role("button", name="Try it on")).to_be_enabled()
 
 
-def test_a_file_that_is_no_photo_is_refused_in_words(
+def test_a_file_that_is_no_photo_is_refused_when_it_is_chosen(
+    page: Page, create_account: Callable[[], str]
+) -> None:
+    create_account()
+    page.get_by_label("Choose a photo").set_input_files(
+        {"name": "notes.jpg", "mimeType": "image/jpeg", "buffer": b"not a picture"}
+    )
+
+    problem = page.locator("#photo-problem")
+    expect(problem).to_contain_text("The file is not a picture that can be used.")
+    expect(problem).to_contain_text("Choose a JPEG, PNG, WebP or HEIC photo.")
+    expect(page.locator("#preview")).to_be_hidden()
+
+
+def test_a_photo_that_the_service_refuses_is_refused_in_words(
     page: Page, create_account: Callable[[], str], complaints: Complaints
 ) -> None:
     create_account()
     page.locator(".garment").first.click()
     page.get_by_label("Choose a photo").set_input_files(
-        {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"not a picture"}
+        {"name": "me.jpg", "mimeType": "image/jpeg", "buffer": jpeg()[:2000]}
     )
     page.get_by_role("button", name="Try it on").click()
 
     problem = page.locator("#go-problem")
-    expect(problem).to_contain_text("The file is not a picture that can be used.")
-    expect(problem).to_contain_text("Send a JPEG, PNG, WebP or HEIC photo.")
+    expect(problem).to_contain_text("The photo is damaged or incomplete.")
     expect(problem.get_by_role("button", name="Try again")).to_have_count(0)
-    complaints.expect("status of 415")
+    complaints.expect("status of 422")
 
 
 def test_nothing_is_sent_before_both_are_chosen(
@@ -190,7 +203,7 @@ def test_nothing_is_sent_before_both_are_chosen(
     create_account()
     page.get_by_role("button", name="Try it on").click()
 
-    expect(page.locator("#go-problem")).to_contain_text("Please choose a photo and a garment")
+    expect(page.locator("#go-problem")).to_contain_text("Please choose a photo. Please choose a garment.")
 
 
 def test_a_failed_try_on_says_why_and_can_be_tried_again(
@@ -238,7 +251,7 @@ def test_a_wrong_password_is_said_in_words(page: Page, complaints: Complaints) -
     page.get_by_label("Password").fill("not the one")
     page.get_by_role("button", name="Sign in", exact=True).click()
 
-    expect(page.locator("#sign-in-message")).to_contain_text("Invalid login credentials")
+    expect(page.locator("#sign-in-message")).to_contain_text("Email or password is wrong.")
     complaints.expect("status of 400")
 
 

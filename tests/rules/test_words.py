@@ -10,6 +10,9 @@ from vton.errors import CATALOGUE, REASONS, Problem, Reason
 from vton.web.envelope import failure_body
 from vton.words import TRANSLATIONS, language_of, translated, translations
 
+ROOT = Path(__file__).parents[2]
+CLIENT = ROOT / "clients" / "js" / "vton-client.js"
+PAGE = ROOT / "vton" / "demo"
 SENTENCES = {
     *REASONS.values(),
     *(sentence for spec in CATALOGUE.values() for sentence in (spec.message, spec.hint)),
@@ -34,12 +37,40 @@ def test_there_is_indonesian() -> None:
     assert "id" in LANGUAGES
 
 
+def spoken_by(text: str, function: str) -> set[str]:
+    """The sentences that a script or template hands to its translating function."""
+    found = re.findall(rf"\b{function}\(\s*'((?:[^'\\]|\\.)*)'", text)
+    return {sentence.replace("'", "'") for sentence in found}
+
+
+def of_the_page() -> set[str]:
+    """Every sentence of the page."""
+    files = [*(PAGE / "static").glob("*.js"), PAGE / "templates" / "index.html"]
+    return set().union(*(spoken_by(file.read_text(encoding="utf-8"), "t") for file in files))
+
+
+def words_of_the_client() -> dict[str, str]:
+    """The client's own Indonesian."""
+    table = CLIENT.read_text(encoding="utf-8").partition("const WORDS = {")[2].partition("\n};")[0]
+    return dict(re.findall(r"'([^']+)':\s*'([^']+)'", table))
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_a_language_has_every_sentence_that_the_service_says(language: str) -> None:
+def test_a_language_has_every_sentence_and_no_other(language: str) -> None:
     known = translations()[language]
 
-    assert SENTENCES - set(known) == set()
-    assert [text for text in known.values() if not text.strip()] == []
+    assert set(known) == SENTENCES | of_the_page() | set(words_of_the_client())
+    for sentence, text in known.items():
+        assert text.strip()
+        assert re.findall(r"{\w+}", sentence) == re.findall(r"{\w+}", text)
+
+
+def test_the_client_says_the_same_as_the_service() -> None:
+    words, client = words_of_the_client(), CLIENT.read_text(encoding="utf-8")
+
+    assert words == {sentence: translations()["id"][sentence] for sentence in words}
+    said = set(re.findall(r"'([A-Z][^']+\.)'", client.partition("\n};")[2]))
+    assert said - {"Error during try-on:"} <= set(words)
 
 
 def test_one_more_file_is_one_more_language(tmp_path: Path) -> None:

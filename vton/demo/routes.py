@@ -10,16 +10,15 @@ from flask import (
     current_app,
     make_response,
     render_template,
-    send_from_directory,
+    url_for,
 )
 
+from vton.demo.assets import Assets
 from vton.web.auth import public
+from vton.web.envelope import language
+from vton.words import translated, translations
 
 bp = Blueprint("demo", __name__)
-
-CLIENT = Path(__file__).parents[2] / "clients" / "js"
-CLIENT_SECONDS = 300
-PHOTOS = Path(__file__).parent / "static" / "photos"
 
 
 @dataclass(frozen=True)
@@ -32,24 +31,23 @@ class Demo:
     password: str = field(repr=False)
 
 
-@bp.get("/static/<any('vton-client.js', 'vton-client.d.ts'):filename>")
-@public
-def show_client(filename: str) -> Response:
-    """Serve the JavaScript client, which pages of any origin may import."""
-    response = send_from_directory(CLIENT, filename, max_age=CLIENT_SECONDS)
-    response.mimetype = "text/javascript" if filename.endswith(".js") else "text/plain"
-    response.headers["Access-Control-Allow-Origin"] = "*"
-    response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
-    return response
-
-
 @bp.get("/")
 @public
 def show_page() -> Response:
     """Show the page."""
     demo = cast(Demo, current_app.extensions["demo"])
-    photos = sorted(photo.stem for photo in PHOTOS.glob("*.jpg"))
-    response = make_response(render_template("index.html", config=_config(demo), photos=photos))
+    assets = cast(Assets, current_app.extensions["assets"])
+    chosen = language()
+    page = render_template(
+        "index.html",
+        language=chosen,
+        config=_config(demo, chosen),
+        photos=[Path(name).stem for name in assets.files if name.endswith(".jpg")],
+        asset=lambda name: url_for("assets.show_asset", folder=assets.folder, filename=name),
+        t=lambda text: translated(text, chosen),
+    )
+    response = make_response(page)
+    response.vary.add("Accept-Language")
     response.headers["Cache-Control"] = "no-cache"
     response.headers["Referrer-Policy"] = "no-referrer"
     response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
@@ -57,9 +55,11 @@ def show_page() -> Response:
     return response
 
 
-def _config(demo: Demo) -> dict[str, str]:
-    """What page.js reads. The password is there only where a sample user is configured."""
+def _config(demo: Demo, language: str) -> dict[str, object]:
+    """What the page's scripts read; the password only where a sample user is configured."""
     return {
+        "language": language,
+        "words": translations()[language],
         "supabaseUrl": demo.supabase_url,
         "publishableKey": demo.publishable_key,
         "demoEmail": demo.email,

@@ -1,11 +1,26 @@
 // @ts-check
 /** Signing in with Supabase Auth over its HTTP API, as far as this page needs it. */
 
+import { t } from './words.js';
 import { VtonError } from './vton-client.js';
 
 const STORED = 'vton.session';
 /** Renew a token so long before it expires, in seconds. */
 const MARGIN = 60;
+
+/**
+ * What Supabase Auth says most often, by its code
+ * (https://supabase.com/docs/guides/auth/debugging/error-codes).
+ *
+ * @type {Record<string, string>}
+ */
+const KNOWN = {
+  invalid_credentials: t('Email or password is wrong.'),
+  email_not_confirmed: t('Please open the link in the email we have sent you first.'),
+  user_already_exists: t('There is an account with this address already.'),
+  weak_password: t('The password is too weak.'),
+  over_request_rate_limit: t('That was too much at once.'),
+};
 
 /**
  * @typedef {object} Session
@@ -56,8 +71,8 @@ export function createAuth({ supabaseUrl, publishableKey, onChange }) {
       const init = { method: 'POST', headers, body: JSON.stringify(body) };
       response = await fetch(`${supabaseUrl}/auth/v1/${path}`, init);
     } catch (cause) {
-      throw new VtonError('Sign-in could not be reached.', {
-        code: 'network', hint: 'Check your connection and try again.', retryable: true, cause,
+      throw new VtonError(t('Sign-in could not be reached.'), {
+        code: 'network', hint: t('Check your connection and try again.'), retryable: true, cause,
       });
     }
     const answer = await response.json().catch(() => ({}));
@@ -166,7 +181,7 @@ export function createAuth({ supabaseUrl, publishableKey, onChange }) {
  *
  * @param {() => Promise<string | null>} task
  */
-function inTurn(task) {
+async function inTurn(task) {
   return navigator.locks ? navigator.locks.request(STORED, task) : task();
 }
 
@@ -176,8 +191,9 @@ function inTurn(task) {
  */
 function refused(status, answer) {
   const words = answer.msg ?? answer.error_description ?? answer.message;
-  return new VtonError(words ?? 'Sign-in did not work.', {
-    code: answer.error_code ?? 'sign_in_failed',
+  const ours = KNOWN[answer.error_code ?? ''];
+  return new VtonError(ours ?? words ?? t('Sign-in did not work.'), {
+    detail: answer.error_code ?? null,
     status,
     retryable: status >= 500 || status === 429,
   });

@@ -1,7 +1,8 @@
 // @ts-check
 /** One dialog that asks before something is deleted, and says when that fails. */
 
-import { byId, showProblem } from './dom.js';
+import { byId } from './dom.js';
+import { showProblem } from './problem.js';
 
 /**
  * @typedef {object} Question

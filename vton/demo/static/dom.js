@@ -1,10 +1,5 @@
 // @ts-check
-/** Finding and making elements, and saying what went wrong in words. */
-
-import { VtonError } from './vton-client.js';
-
-/** What the fields of a request are called on the page. */
-const FIELD_NAMES = { userImage: 'Photo', garmentId: 'Garment' };
+/** Finding and making elements. */
 
 /**
  * The element with an id, which must be of the given kind.
@@ -56,56 +51,12 @@ export function showPicture(image, url, alt = '') {
 }
 
 /**
- * Say in a box what went wrong and what to do; offer `retry` only where it can help.
- *
- * @param {HTMLElement} box
- * @param {unknown} error null empties the box
- * @param {(() => void) | null} [retry]
- */
-export function showProblem(box, error, retry = null) {
-  box.replaceChildren();
-  box.hidden = !error;
-  if (!error) return;
-  const problem = asProblem(error);
-  box.append(make('p', {}, make('b', {}, problem.message)));
-  if (problem.errors) box.append(fieldList(problem.errors));
-  else if (problem.hint) box.append(make('p', {}, problem.hint));
-  if (problem.status >= 500 && problem.requestId) {
-    box.append(make('p', { className: 'note' }, `Request ${problem.requestId}`));
-  }
-  if (retry && problem.retryable) {
-    box.append(make('button', { type: 'button', className: 'secondary', onclick: retry },
-      'Try again'));
-  }
-}
-
-/**
- * What the page can say about anything that was thrown.
- *
- * @param {unknown} error
- * @returns {VtonError}
- */
-export function asProblem(error) {
-  if (error instanceof VtonError) return error;
-  console.error(error);
-  const hint = 'Reload the page; what you have started goes on meanwhile.';
-  return new VtonError('Something went wrong on this page.', { hint });
-}
-
-/** @param {Record<string, string[]>} errors */
-function fieldList(errors) {
-  const names = /** @type {Record<string, string>} */ (FIELD_NAMES);
-  const items = Object.entries(errors).map(([field, reasons]) =>
-    make('li', {}, `${names[field] ?? field}: ${reasons.join(' ')}`));
-  return make('ul', {}, ...items);
-}
-
-/**
  * @param {string} timestamp
- * @returns {HTMLTimeElement} in the reader's own time zone and language
+ * @returns {HTMLTimeElement} in the reader's time zone and the page's language
  */
 export function timeOf(timestamp) {
-  const format = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' });
+  const { lang } = document.documentElement;
+  const format = new Intl.DateTimeFormat(lang, { dateStyle: 'medium', timeStyle: 'short' });
   return make('time', { dateTime: timestamp }, format.format(new Date(timestamp)));
 }
 

@@ -1,7 +1,9 @@
 // @ts-check
 /** The garments: a grid to choose one from, filtered by category. */
 
-import { byId, make, showProblem } from './dom.js';
+import { byId, make } from './dom.js';
+import { showProblem } from './problem.js';
+import { t } from './words.js';
 
 /** @typedef {import('./vton-client.js').Garment} Garment */
 
@@ -24,7 +26,7 @@ export function createGarmentGrid({ vton, onChange }) {
     try {
       garments = (await vton.listGarments()).items;
       grid.replaceChildren(...garments.map(card));
-      if (!garments.length) grid.append(make('p', { className: 'note' }, 'No garments yet.'));
+      if (!garments.length) grid.append(make('p', { className: 'note' }, t('No garments yet.')));
       offerCategories();
     } catch (error) {
       grid.replaceChildren();
@@ -43,7 +45,7 @@ export function createGarmentGrid({ vton, onChange }) {
         'aria-pressed': category === '',
         'data-category': category,
         onclick: () => narrow(category),
-      }, category || 'All')));
+      }, category || t('All'))));
   }
 
   /** @param {string} category */

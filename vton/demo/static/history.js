@@ -1,7 +1,9 @@
 // @ts-check
 /** What the user has tried on before, newest first. */
 
-import { byId, make, showProblem, timeOf } from './dom.js';
+import { byId, make, timeOf } from './dom.js';
+import { showProblem } from './problem.js';
+import { t } from './words.js';
 import { nameOf } from './tryon.js';
 
 /** @typedef {import('./vton-client.js').HistoryItem} HistoryItem */
@@ -84,13 +86,13 @@ export function createHistory({ vton, onOpen, onDelete, isSignedOut }) {
       make('button', { type: 'button', className: 'open', onclick: () => open(item) },
         make('span', { className: 'frame' }, image),
         make('span', { className: 'name' }, name),
-        failed ? make('span', { className: 'tag' }, 'Did not work') : '',
+        failed ? make('span', { className: 'tag' }, t('Did not work')) : '',
         timeOf(item.created_at)),
       make('button', {
         type: 'button',
         className: 'remove',
-        title: 'Delete',
-        'aria-label': `Delete try-on: ${name}`,
+        title: t('Delete'),
+        'aria-label': t('Delete try-on: {name}', { name }),
         onclick: () => onDelete(item),
       }, '×'));
   }

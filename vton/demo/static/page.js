@@ -3,31 +3,36 @@
 
 import { createAuth } from './auth.js';
 import { createConfirm } from './confirm.js';
-import { byId, goTo, showProblem } from './dom.js';
+import { byId, goTo } from './dom.js';
 import { createGarmentGrid } from './garments.js';
 import { createHistory } from './history.js';
 import { createPhotoPicker } from './photo.js';
+import { showProblem } from './problem.js';
 import { createRunner } from './runner.js';
 import { createSignIn } from './signin.js';
 import { createStage } from './stage.js';
 import { forget, fromHistory, recall } from './tryon.js';
 import { VtonError, createClient } from './vton-client.js';
+import { config, t } from './words.js';
 
 /** @typedef {import('./tryon.js').TryOn} TryOn */
 
-const config = JSON.parse(byId('config', HTMLScriptElement).textContent ?? '{}');
 const picker = byId('picker', HTMLFormElement);
 const go = byId('go', HTMLButtonElement);
 const goProblem = byId('go-problem', HTMLElement);
+const cancel = byId('cancel', HTMLButtonElement);
+const progress = byId('sent', HTMLProgressElement);
+const greeting = byId('greeting', HTMLElement);
 const summary = byId('summary', HTMLElement);
 
 const auth = createAuth({ ...config, onChange: drawUser });
-const vton = createClient({ getToken: auth.getToken });
+const { language, words } = config;
+const vton = createClient({ getToken: auth.getToken, language, words });
 const ask = createConfirm();
 const signIn = createSignIn({ auth, config });
 const photos = createPhotoPicker({ onChange: drawChoice });
 const garments = createGarmentGrid({ vton, onChange: drawChoice });
-const stage = createStage({ onAgain: repeat, onDelete: askToDelete, onAnother: chooseAnother });
+const stage = createStage({ onAgain: repeat, onDelete: askToDelete, onAnother: tryAnother });
 const history = createHistory({
   vton,
   onOpen: (item) => stage.show(fromHistory(item)),
@@ -46,6 +51,8 @@ const runner = createRunner({
   isSignedOut,
 });
 
+/** Whether the page has been drawn: who signs in from then on is taken to what they can do now. */
+let drawn = false;
 /** Whose the photo and the notes of this page are. */
 let shownId = '';
 
@@ -62,6 +69,7 @@ function drawUser() {
   runner.stop();
   stage.hide();
   history.clear();
+  greeting.hidden = !user;
   byId('account', HTMLElement).hidden = !user;
   byId('who', HTMLElement).textContent = user?.email ?? '';
   byId('photo-section', HTMLElement).hidden = !user;
@@ -73,6 +81,7 @@ function drawUser() {
   signIn.hide();
   history.reload();
   if (left) runner.follow(left);
+  else if (drawn) greeting.focus();
 }
 
 /**
@@ -83,18 +92,28 @@ function drawUser() {
 function isSignedOut(error) {
   if (!(error instanceof VtonError) || error.status !== 401) return false;
   auth.drop();
-  signIn.show('You have been signed out. Please sign in again.');
+  signIn.show(`${t('You have been signed out.')} ${t('Please sign in again.')}`);
   return true;
 }
 
 function drawChoice() {
   showProblem(goProblem, null);
   summary.textContent = garments.selected?.name ?? '';
-  go.disabled = runner.sending;
-  go.textContent = 'Try it on';
-  if (runner.running) go.textContent = 'See progress';
-  if (runner.sending) go.textContent = 'Sending your photo…';
-  stage.setSending(runner.sending);
+  const { sent } = runner;
+  go.disabled = sent !== null;
+  go.textContent = t('Try it on');
+  if (runner.running) go.textContent = t('See progress');
+  if (sent !== null) go.textContent = t('Sending your photo…');
+  progress.hidden = sent === null;
+  progress.value = sent ?? 0;
+  cancel.hidden = sent === null;
+  stage.setSending(sent !== null);
+}
+
+/** @param {TryOn} tryOn */
+function tryAnother({ sessionId, status, originalUrl }) {
+  if (status === 'success' && originalUrl) photos.takeFrom(sessionId, originalUrl);
+  chooseAnother();
 }
 
 function chooseAnother() {
@@ -125,19 +144,8 @@ async function repeat(tryOn) {
   if (tryOn.status !== 'failed') return runner.follow(tryOn);
   const { garmentId, garmentName, garmentBrand, garmentUrl } = tryOn;
   const originalUrl = history.find(tryOn.sessionId)?.original_user_image_url ?? tryOn.originalUrl;
-  const photo = tryOn.photo ?? (await photoAt(originalUrl));
-  if (!photo || !garmentId) return chooseAnother();
-  start({ photo, originalUrl, garmentId, garmentName, garmentBrand, garmentUrl });
-}
-
-/** @param {string} url */
-async function photoAt(url) {
-  try {
-    const response = await fetch(url);
-    return response.ok ? await response.blob() : null;
-  } catch {
-    return null;
-  }
+  if (!garmentId) return chooseAnother();
+  start({ photo: tryOn.photo, originalUrl, garmentId, garmentName, garmentBrand, garmentUrl });
 }
 
 /** @param {TryOn} tryOn */
@@ -145,10 +153,10 @@ function askToDelete(tryOn) {
   const task = () => remove(tryOn.sessionId);
   const ended = tryOn.status === 'success' || tryOn.status === 'failed';
   ask(ended
-    ? { title: 'Delete this try-on?', text: 'The photo and the picture will be gone for good.',
-        yes: 'Delete', no: 'Keep it', task }
-    : { title: 'Cancel this try-on?', text: 'It will be stopped, and your photo deleted.',
-        yes: 'Cancel try-on', no: 'Keep waiting', task });
+    ? { title: t('Delete this try-on?'), text: t('The photo and the picture will be gone for good.'),
+        yes: t('Delete'), no: t('Keep it'), task }
+    : { title: t('Cancel this try-on?'), text: t('It will be stopped, and your photo deleted.'),
+        yes: t('Cancel try-on'), no: t('Keep waiting'), task });
 }
 
 /** @param {string} sessionId */
@@ -183,12 +191,27 @@ picker.addEventListener('submit', (event) => {
     });
     return;
   }
-  const missing = photo ? 'a garment' : garment ? 'a photo' : 'a photo and a garment';
+  const missing = [!photo && t('Please choose a photo.'), !garment && t('Please choose a garment.')];
   (photo ? garments : photos).focus();
-  showProblem(goProblem, new VtonError(`Please choose ${missing} first.`));
+  showProblem(goProblem, new VtonError(missing.filter(Boolean).join(' ')));
 });
 
 byId('sign-out', HTMLButtonElement).addEventListener('click', () => auth.signOut());
 
+cancel.addEventListener('click', async () => {
+  try {
+    await runner.cancel();
+  } catch (error) {
+    if (!isSignedOut(error)) showProblem(goProblem, error);
+  }
+});
+
+const offline = byId('offline', HTMLElement);
+const drawConnection = () => (offline.hidden = navigator.onLine);
+addEventListener('online', drawConnection);
+addEventListener('offline', drawConnection);
+
 garments.load();
 drawUser();
+drawConnection();
+drawn = true;

@@ -2,9 +2,10 @@
 /** Choosing a photo: from the device, dropped, or one of the samples. */
 
 import { byId, showPicture } from './dom.js';
+import { showProblem } from './problem.js';
+import { t } from './words.js';
 import { VtonError } from './vton-client.js';
 
-const MAX_BYTES = 10 * 1024 * 1024;
 /** The height of the small copy that survives a reload, in pixels. */
 const SMALL = 480;
 
@@ -18,19 +19,34 @@ export function createPhotoPicker({ onChange }) {
   const samples = /** @type {HTMLButtonElement[]} */ ([
     ...document.querySelectorAll('[data-photo]'),
   ]);
-  /** @type {File | null} */
+  const problem = byId('photo-problem', HTMLElement);
+  /** @type {import('./vton-client.js').Photo | null} */
   let photo = null;
   let url = '';
 
   /** @param {File | null | undefined} file @param {HTMLButtonElement} [sample] */
-  function take(file, sample) {
+  async function take(file, sample) {
     if (!file) return;
-    photo = file;
-    url = URL.createObjectURL(file); // kept: the stage may show it long after another was chosen
-    showPicture(preview, url, 'The photo you have chosen');
+    const usable = await isPicture(file);
+    showProblem(problem, usable ? null : new VtonError(
+      t('The file is not a picture that can be used.'),
+      { code: 'photo_unsupported', hint: t('Choose a JPEG, PNG, WebP or HEIC photo.') }));
+    // The URL is kept: the stage may show it long after another photo was chosen.
+    if (usable) show(file, URL.createObjectURL(file), file.name, sample);
+  }
+
+  /**
+   * @param {import('./vton-client.js').Photo} next
+   * @param {string} address shows it
+   * @param {string} name
+   * @param {HTMLButtonElement} [sample]
+   */
+  function show(next, address, name, sample) {
+    [photo, url] = [next, address];
+    showPicture(preview, url, t('The photo you have chosen'));
     invite.hidden = true;
     chosen.hidden = false;
-    chosen.textContent = file.name;
+    chosen.textContent = name;
     for (const button of samples) button.setAttribute('aria-pressed', String(button === sample));
     onChange();
   }
@@ -67,7 +83,17 @@ export function createPhotoPicker({ onChange }) {
   }
 
   return {
-    /** @returns {File | null} */
+    /**
+     * Take the photo of another try-on.
+     *
+     * @param {string} sessionId
+     * @param {string} address shows it
+     */
+    takeFrom(sessionId, address) {
+      showProblem(problem, null);
+      show({ photoOf: sessionId }, address, t('The same photo'));
+    },
+    /** @returns {import('./vton-client.js').Photo | null} */
     get photo() {
       return photo;
     },
@@ -79,7 +105,8 @@ export function createPhotoPicker({ onChange }) {
     },
     /** Forget the photo: it is somebody else's. */
     clear() {
-      if (url) URL.revokeObjectURL(url);
+      if (url.startsWith('blob:')) URL.revokeObjectURL(url);
+      showProblem(problem, null);
       photo = null;
       url = '';
       showPicture(preview, '');
@@ -92,16 +119,15 @@ export function createPhotoPicker({ onChange }) {
 }
 
 /**
- * Refuse what the service would refuse after a long upload.
+ * Whether a file begins as a picture does that the service takes, whatever its name says.
  *
- * @param {Blob} photo
+ * @param {Blob} file
  */
-export function checkSize(photo) {
-  if (photo.size <= MAX_BYTES) return;
-  throw new VtonError('The photo is larger than 10 MB.', {
-    code: 'photo_too_large',
-    hint: 'Choose a smaller one; 2048 pixels a side are plenty.',
-  });
+async function isPicture(file) {
+  const start = String.fromCharCode(...new Uint8Array(await file.slice(0, 12).arrayBuffer()));
+  const heif = start.slice(4, 8) === 'ftyp' && /^(hei|hev|mif|msf)/.test(start.slice(8));
+  return heif || start.startsWith('\xff\xd8\xff') || start.startsWith('\x89PNG')
+    || (start.startsWith('RIFF') && start.endsWith('WEBP'));
 }
 
 /**

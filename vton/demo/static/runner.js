@@ -1,16 +1,15 @@
 // @ts-check
 /** The one try-on that is running: started, followed to its end, found again after a reload. */
 
-import { asProblem } from './dom.js';
-import { checkSize, smallCopy } from './photo.js';
+import { smallCopy } from './photo.js';
+import { asProblem } from './problem.js';
 import { forget, remember } from './tryon.js';
-import { newIdempotencyKey } from './vton-client.js';
 
 /**
  * @typedef {import('./tryon.js').TryOn} TryOn
  *
  * @typedef {object} Wish what somebody wants to see
- * @property {Blob} photo
+ * @property {import('./vton-client.js').Photo} photo
  * @property {string} originalUrl shows the photo
  * @property {string} garmentId
  * @property {string} garmentName
@@ -30,24 +29,11 @@ import { newIdempotencyKey } from './vton-client.js';
 export function createRunner({ vton, onStart, onProgress, onEnd, onChange, isSignedOut }) {
   /** @type {TryOn | null} */
   let running = null;
-  let sending = false;
-  let visit = 0; // another one begins when somebody signs in or out
-  let following = new AbortController();
-  /** A start that failed is repeated under its own key, so that it cannot be paid twice. */
-  let last = { photo: /** @type {Blob | null} */ (null), garmentId: '', key: '' };
-
-  /**
-   * @param {Blob} photo
-   * @param {string} garmentId
-   */
-  async function send(photo, garmentId) {
-    if (last.photo !== photo || last.garmentId !== garmentId) {
-      last = { photo, garmentId, key: newIdempotencyKey() };
-    }
-    const started = await vton.startTryOn(photo, garmentId, { idempotencyKey: last.key });
-    last = { photo: null, garmentId: '', key: '' };
-    return started.sessionId;
-  }
+  /** @type {number | null} */
+  let sent = null; // how much of the photo, 0 to 1, while it is on its way
+  /** @type {import('./vton-client.js').TryOn | null} */
+  let run = null;
+  let leaving = new AbortController();
 
   /**
    * Start a try-on. Throws when it is not accepted; what comes later is told by `onEnd`.
@@ -55,29 +41,30 @@ export function createRunner({ vton, onStart, onProgress, onEnd, onChange, isSig
    * @param {string} userId
    * @param {Wish} wish
    */
-  async function start(userId, { photo, ...wish }) {
-    if (sending || running) return;
-    const startedAt = Date.now();
-    const mine = visit;
-    sending = true;
+  async function start(userId, wish) {
+    if (sent !== null || running) return;
+    /** @type {TryOn} */
+    const tryOn = {
+      ...wish, sessionId: '', startedAt: Date.now(), status: 'queued', resultUrl: '', live: true,
+      readyAt: null, error: null,
+    };
+    sent = 0;
     onChange();
-    try {
-      checkSize(photo);
-      const sessionId = await send(photo, wish.garmentId);
-      const copy = await smallCopy(photo);
-      if (mine !== visit) return;
-      /** @type {TryOn} */
-      const tryOn = {
-        ...wish, sessionId, startedAt, photo,
-        status: 'queued', resultUrl: '', live: true, error: null,
-      };
-      remember(userId, tryOn, copy);
-      sending = false;
-      follow(tryOn);
-    } finally {
-      sending = false;
-      onChange();
-    }
+    await watch(tryOn, (options) => vton.tryOn(wish.photo, wish.garmentId, {
+      ...options,
+      onUploadProgress({ fraction }) {
+        if (sent !== null) sent = fraction;
+        onChange();
+      },
+      onStatus(status, { sessionId }) {
+        if (!tryOn.sessionId) {
+          tryOn.sessionId = sessionId;
+          begin(tryOn);
+          keep(userId, tryOn);
+        }
+        tryOn.status = status;
+      },
+    }));
   }
 
   /**
@@ -86,23 +73,44 @@ export function createRunner({ vton, onStart, onProgress, onEnd, onChange, isSig
    * @param {TryOn} tryOn
    */
   async function follow(tryOn) {
-    following = new AbortController();
-    const { signal } = following;
-    running = tryOn;
     tryOn.error = null;
+    begin(tryOn);
+    await watch(tryOn, (options) => vton.resume(tryOn.sessionId, options));
+  }
+
+  /** @param {TryOn} tryOn */
+  function begin(tryOn) {
+    sent = null;
+    running = tryOn;
     onStart(tryOn);
     onChange();
+  }
+
+  /**
+   * @param {TryOn} tryOn
+   * @param {(options: import('./vton-client.js').WaitOptions) => import('./vton-client.js').TryOn}
+   *   ask
+   */
+  async function watch(tryOn, ask) {
+    const { signal } = (leaving = new AbortController());
     try {
-      const done = await vton.waitForResult(tryOn.sessionId, {
+      run = ask({
         signal,
-        onStatus(status) {
+        onUpdate({ status, etaSeconds }) {
           tryOn.status = status;
-          if (status === 'processing') onProgress(tryOn);
+          tryOn.readyAt = etaSeconds && Date.now() + etaSeconds * 1000;
+          if (status === 'queued' || status === 'processing') onProgress(tryOn);
         },
       });
-      tryOn.resultUrl = done.resultImageUrl ?? '';
+      tryOn.resultUrl = (await run).resultImageUrl;
     } catch (error) {
-      if (signal.aborted || isSignedOut(error)) return;
+      if (signal.aborted) return;
+      const cancelled = asProblem(error).code === 'cancelled';
+      if (!cancelled && isSignedOut(error)) return;
+      [running, sent] = [null, null];
+      onChange();
+      if (cancelled) return;
+      if (!tryOn.sessionId) throw error;
       tryOn.error = asProblem(error);
       // Out of reach for minutes: it may be well, and can be followed again.
       if (!tryOn.error.retryable) tryOn.status = 'failed';
@@ -113,21 +121,35 @@ export function createRunner({ vton, onStart, onProgress, onEnd, onChange, isSig
     onChange();
   }
 
+  /**
+   * Note it, so that it is found after a reload.
+   *
+   * @param {string} userId
+   * @param {TryOn} tryOn
+   */
+  async function keep(userId, tryOn) {
+    const copy = tryOn.photo instanceof Blob ? await smallCopy(tryOn.photo) : tryOn.originalUrl;
+    if (running === tryOn) remember(userId, tryOn, copy);
+  }
+
   return {
     start,
     follow,
     /** Stop following; the try-on itself goes on. */
     stop() {
-      visit += 1;
-      following.abort();
-      running = null;
-      last = { photo: null, garmentId: '', key: '' };
+      leaving.abort();
+      [running, sent] = [null, null];
+    },
+    /** Stop what is being sent or followed, and delete it. */
+    async cancel() {
+      forget();
+      await run?.cancel();
     },
     get running() {
       return running;
     },
-    get sending() {
-      return sending;
+    get sent() {
+      return sent;
     },
   };
 }

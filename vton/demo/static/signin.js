@@ -1,7 +1,9 @@
 // @ts-check
 /** The welcome: one click as the sample user, or email and password. */
 
-import { asProblem, byId } from './dom.js';
+import { byId } from './dom.js';
+import { asProblem } from './problem.js';
+import { t } from './words.js';
 
 /**
  * @param {object} options
@@ -38,13 +40,13 @@ export function createSignIn({ auth, config }) {
 
   form.addEventListener('submit', (event) => {
     event.preventDefault();
-    const { email, password } = /** @type {Record<string, string>} */ (
-      Object.fromEntries(new FormData(form)));
+    const sent = new FormData(form);
+    const [email, password] = [String(sent.get('email')), String(sent.get('password'))];
     const wanted = /** @type {HTMLButtonElement | null} */ (event.submitter)?.value;
     attempt(async () => {
       if (wanted !== 'sign-up') await auth.signIn(email, password);
       else if (!(await auth.signUp(email, password))) {
-        message.textContent = 'Nearly there: open the link in the email we have sent you.';
+        message.textContent = t('Nearly there: open the link in the email we have sent you.');
       }
       form.reset();
     });

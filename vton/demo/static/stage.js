@@ -1,30 +1,36 @@
 // @ts-check
 /** The stage: one try-on, from queued to its picture beside the photo. */
 
-import { byId, goTo, make, showPicture, showProblem, timeOf } from './dom.js';
+import { byId, goTo, make, showPicture, timeOf } from './dom.js';
+import { showProblem } from './problem.js';
+import { t } from './words.js';
 
 /** @typedef {import('./tryon.js').TryOn} TryOn */
 
 const ORDER = ['queued', 'processing', 'success'];
+/** @type {Record<import('./vton-client.js').Status, [string, string]>} */
 const WORDS = {
-  queued: ['Getting ready', 'Your try-on is queued.'],
-  processing: ['Being fitted', 'Your try-on is being processed.'],
-  success: ['Here you are', 'Your picture is ready.'],
-  failed: ['That did not work', ''],
+  queued: [t('Getting ready'), t('Your try-on is queued.')],
+  processing: [t('Being fitted'), t('Your try-on is being processed.')],
+  success: [t('Here you are'), t('Your picture is ready.')],
+  failed: [t('That did not work'), ''],
 };
 
 /**
  * @param {object} options
  * @param {(tryOn: TryOn) => void} options.onAgain
  * @param {(tryOn: TryOn) => void} options.onDelete
- * @param {() => void} options.onAnother
+ * @param {(tryOn: TryOn) => void} options.onAnother
  */
 export function createStage({ onAgain, onDelete, onAnother }) {
   const section = byId('stage', HTMLElement);
   const title = byId('stage-title', HTMLElement);
   const eyebrow = byId('stage-eyebrow', HTMLElement);
   const original = pictureIn('stage-original');
-  const result = pictureIn('stage-result');
+  const result = byId('after', HTMLImageElement);
+  const before = byId('before', HTMLImageElement);
+  const compare = byId('compare', HTMLElement);
+  const cut = byId('compare-cut', HTMLInputElement);
   const fitting = byId('fitting', HTMLImageElement);
   const caption = byId('stage-caption', HTMLElement);
   const badge = byId('stage-badge', HTMLElement);
@@ -49,8 +55,12 @@ export function createStage({ onAgain, onDelete, onAnother }) {
     section.setAttribute('aria-busy', String(!ended));
     title.textContent = heading;
     eyebrow.textContent = [tryOn.garmentName, tryOn.garmentBrand].filter(Boolean).join(' · ');
-    showPicture(original, tryOn.originalUrl, 'Your photo');
-    showPicture(result, tryOn.resultUrl, `You, wearing: ${tryOn.garmentName}`);
+    showPicture(original, tryOn.originalUrl, t('Your photo'));
+    const name = tryOn.garmentName;
+    showPicture(result, tryOn.resultUrl, t('You, wearing: {name}', { name }));
+    const both = Boolean(tryOn.resultUrl && tryOn.originalUrl);
+    showPicture(before, both ? tryOn.originalUrl : '');
+    compare.hidden = !both;
     showPicture(fitting, ended ? '' : tryOn.garmentUrl);
     caption.textContent = tryOn.garmentName;
     badge.hidden = !tryOn.resultUrl;
@@ -58,16 +68,20 @@ export function createStage({ onAgain, onDelete, onAnother }) {
     showProblem(problem, tryOn.error);
     again.hidden = !tryOn.error?.retryable;
     another.hidden = !ended;
+    another.textContent = status === 'success'
+      ? t('Another garment, same photo')
+      : t('Try something else');
     download.hidden = !tryOn.resultUrl;
     download.href = tryOn.resultUrl;
     download.download = `try-on-${tryOn.sessionId}.png`;
     remove.hidden = false;
-    remove.textContent = ended ? 'Delete' : 'Cancel';
+    remove.textContent = ended ? t('Delete') : t('Cancel');
     if (tryOn.live && announcement.textContent !== words) announcement.textContent = words;
   }
 
   /** @param {TryOn} tryOn */
-  function drawSteps({ status, live, startedAt, error }) {
+  function drawSteps(tryOn) {
+    const { status, live, startedAt, error } = tryOn;
     const reached = ORDER.indexOf(status);
     steps.hidden = !live || status === 'failed';
     for (const step of /** @type {Iterable<HTMLElement>} */ (steps.children)) {
@@ -80,7 +94,11 @@ export function createStage({ onAgain, onDelete, onAnother }) {
     elapsed.hidden = false;
     const tick = () => {
       const time = spent(Date.now() - startedAt);
-      elapsed.textContent = status === 'success' ? `It took ${time}.` : time;
+      elapsed.textContent = status === 'success' ? t('It took {time}.', { time }) : time;
+      const left = tryOn.readyAt ? tryOn.readyAt - Date.now() : 0;
+      if (status !== 'success' && left > 0) {
+        elapsed.textContent += ` · ${t('about {time} left', { time: spent(left) })}`;
+      }
     };
     if (!live) elapsed.replaceChildren(timeOf(new Date(startedAt).toISOString()));
     else if (error || reached < 0) elapsed.hidden = true;
@@ -90,7 +108,15 @@ export function createStage({ onAgain, onDelete, onAnother }) {
 
   again.addEventListener('click', () => shown && onAgain(shown));
   remove.addEventListener('click', () => shown && onDelete(shown));
-  another.addEventListener('click', onAnother);
+  another.addEventListener('click', () => shown && onAnother(shown));
+  cut.addEventListener('input', () => compareAt(cut.valueAsNumber));
+
+  /** @param {number} percent how much of the photo covers the picture */
+  function compareAt(percent) {
+    cut.valueAsNumber = percent;
+    result.style.clipPath = `inset(0 0 0 ${percent}%)`;
+  }
+
   download.addEventListener('click', (event) => {
     event.preventDefault();
     save(download.href, download.download);
@@ -109,6 +135,7 @@ export function createStage({ onAgain, onDelete, onAnother }) {
     show(tryOn) {
       shown = tryOn;
       announcement.textContent = '';
+      compareAt(0);
       section.hidden = false;
       draw(tryOn);
       goTo(title);
@@ -143,8 +170,9 @@ function pictureIn(id) {
 /** @param {number} milliseconds */
 function spent(milliseconds) {
   const seconds = Math.max(0, Math.round(milliseconds / 1000));
-  if (seconds < 60) return `${seconds} s`;
-  return `${Math.floor(seconds / 60)} min ${String(seconds % 60).padStart(2, '0')} s`;
+  if (seconds < 60) return t('{seconds} s', { seconds });
+  const minutes = Math.floor(seconds / 60);
+  return t('{minutes} min {seconds} s', { minutes, seconds: String(seconds % 60).padStart(2, '0') });
 }
 
 /**

@@ -1,6 +1,7 @@
 // @ts-check
 /** One try-on as the page knows it, and the note that lets a running one survive a reload. */
 
+import { t } from './words.js';
 import { VtonError } from './vton-client.js';
 
 const STORED = 'vton.running';
@@ -17,7 +18,8 @@ const STORED = 'vton.running';
  * @property {string} resultUrl empty until there is a picture
  * @property {number} startedAt in milliseconds since 1970
  * @property {boolean} live whether it was started in this visit; else it is from the history
- * @property {Blob | null} photo the photo itself, where this visit has it
+ * @property {import('./vton-client.js').Photo} photo the photo, or the try-on that has it
+ * @property {number | null} readyAt when the picture should be there, in milliseconds since 1970
  * @property {import('./vton-client.js').VtonError | null} error why it failed, or was lost from sight
  */
 
@@ -39,14 +41,15 @@ export function fromHistory(item) {
     resultUrl: item.resultImageUrl ?? '',
     startedAt: Date.parse(item.created_at),
     live: false,
-    photo: null,
-    error: failed ? new VtonError(item.error_message ?? 'It failed.', { ...error }) : null,
+    photo: { photoOf: item.sessionId },
+    readyAt: null,
+    error: failed ? new VtonError(item.error_message ?? '', { ...error }) : null,
   };
 }
 
 /** @param {import('./vton-client.js').HistoryItem} item */
 export function nameOf(item) {
-  return item.garment?.name ?? 'A garment of the past';
+  return item.garment?.name ?? t('A garment of the past');
 }
 
 /**
@@ -57,7 +60,7 @@ export function nameOf(item) {
  * @param {string} smallCopy of the photo, as a data URL
  */
 export function remember(userId, tryOn, smallCopy) {
-  const { originalUrl, photo, error, ...kept } = tryOn;
+  const { originalUrl, photo, error, readyAt, ...kept } = tryOn;
   const note = { userId, tryOn: { ...kept, originalUrl: smallCopy } };
   try {
     localStorage.setItem(STORED, JSON.stringify(note));
@@ -73,7 +76,9 @@ export function remember(userId, tryOn, smallCopy) {
 export function recall(userId) {
   try {
     const note = JSON.parse(localStorage.getItem(STORED) ?? 'null');
-    return note?.userId === userId ? { ...note.tryOn, photo: null, error: null } : null;
+    if (note?.userId !== userId) return null;
+    const photo = { photoOf: note.tryOn.sessionId };
+    return { ...note.tryOn, photo, readyAt: null, error: null };
   } catch {
     return null;
   }
