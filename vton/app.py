@@ -44,8 +44,6 @@ def create_app(config: Config, services: Services | None = None) -> Flask:
         health=services.health,
         migrate=services.migrate,
         rate=rate,
-        photos=uploads.PhotosInMemory(),
-        assets=assets.Assets.read(),
         demo=Demo(
             config.public_url,
             config.supabase_publishable_key,
@@ -60,7 +58,7 @@ def create_app(config: Config, services: Services | None = None) -> Flask:
     api.register_blueprint(tryon_bp)
     api.register_blueprint(garments_bp)
     api.register_blueprint(health.bp)
-    app.register_blueprint(assets.bp)
+    assets.init_app(app)
     app.register_blueprint(demo_bp)
     app.cli.add_command(cli.garments_commands)
     app.cli.add_command(cli.migrate)

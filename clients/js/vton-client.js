@@ -41,7 +41,7 @@ const WORDS = {
     'Try again later.': 'Coba lagi nanti.',
     'The picture is not there yet.': 'Gambarnya belum tersedia.',
     'It is taking longer than usual.': 'Prosesnya lebih lama dari biasanya.',
-    'It goes on meanwhile. Look again in a moment.':
+    'It goes on meanwhile. Check again in a moment.':
       'Prosesnya tetap berjalan. Periksa lagi sebentar lagi.',
     'The try-on was cancelled.': 'Percobaan dibatalkan.',
     'The try-on did not work out.': 'Gambar tidak berhasil dibuat.',
@@ -548,7 +548,7 @@ function noAnswer(late, say, cause) {
  * @param {Say} say
  */
 function tooLong(sessionId, say) {
-  const hint = say('It goes on meanwhile. Look again in a moment.');
+  const hint = say('It goes on meanwhile. Check again in a moment.');
   return new VtonError(say('It is taking longer than usual.'), {
     code: 'timeout', hint, retryable: true, sessionId,
   });

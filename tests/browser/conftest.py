@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 from complaints import Complaints
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from tools import required_or_skip
 
 from devstack.stack import Stack
 
@@ -32,13 +33,6 @@ REPORT_VIOLATIONS = """
 addEventListener('securitypolicyviolation', (event) =>
   console.error(`CSP: ${event.violatedDirective} ${event.blockedURI}`));
 """
-
-
-def required_or_skip(reason: str) -> None:
-    """A browser or Node may be missing at a desk, never in CI."""
-    if os.environ.get("CI"):
-        pytest.fail(f"{reason} (required, since CI is set)")
-    pytest.skip(reason)
 
 
 def find_chromium(playwrights: str) -> str | None:

@@ -203,7 +203,9 @@ def test_nothing_is_sent_before_both_are_chosen(
     create_account()
     page.get_by_role("button", name="Try it on").click()
 
-    expect(page.locator("#go-problem")).to_contain_text("Please choose a photo. Please choose a garment.")
+    expect(page.locator("#go-problem")).to_contain_text(
+        "Please choose a photo. Please choose a garment."
+    )
 
 
 def test_a_failed_try_on_says_why_and_can_be_tried_again(

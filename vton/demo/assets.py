@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from flask import Blueprint, Response, current_app, request, send_from_directory
+from flask import Blueprint, Flask, Response, current_app, request, send_from_directory
 from werkzeug.exceptions import NotFound
 from werkzeug.utils import get_content_type
 
@@ -53,6 +53,12 @@ class Assets:
 
 def _below(folder: Path) -> Iterator[Path]:
     return (path for path in sorted(folder.rglob("*")) if path.is_file())
+
+
+def init_app(app: Flask) -> None:
+    """Read the files, and serve them."""
+    app.extensions["assets"] = Assets.read()
+    app.register_blueprint(bp)
 
 
 def _assets() -> Assets:

@@ -53,6 +53,7 @@ def init_app(app: Flask, max_file_bytes: int) -> None:
         MAX_FORM_MEMORY_SIZE=2 * FORM_BYTES,  # Werkzeug's own buffer is counted
         MAX_FORM_PARTS=MAX_PARTS,
     )
+    app.extensions["photos"] = PhotosInMemory()
     app.before_request(_bound_other_bodies)
     app.register_error_handler(RequestEntityTooLarge, _too_large)
     app.wsgi_app = UploadDeadlines(app.wsgi_app)  # type: ignore[method-assign]

@@ -3,8 +3,6 @@
 Each xdist worker has its own, on free ports, with its data in a folder that goes at the end.
 """
 
-import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -19,16 +17,15 @@ from typing import Any
 import psycopg
 import pytest
 from servers import (
-    JS,
     LIBRARY,
     PASSWORD,
     Servers,
     User,
     answers,
-    required_or_skip,
     wait_until,
 )
 from supabase import Client
+from tools import installed_from_npm, required_or_skip
 
 from devstack import postgres
 from devstack.processes import free_port
@@ -127,23 +124,8 @@ def bob(new_user: Callable[[str], User]) -> User:
 
 @pytest.fixture(scope="session")
 def node_modules() -> Path:
-    """What tests/devstack/js/package-lock.json names, installed by whoever comes first."""
-    if not (shutil.which("node") and shutil.which("npm")):
-        required_or_skip("node and npm are not installed")
-    modules = JS / "node_modules"
-    stamp = modules / ".installed"
-    wanted = hashlib.sha256((JS / "package-lock.json").read_bytes()).hexdigest()
-    name = hashlib.sha256(bytes(JS)).hexdigest()[:16]
-    lock = Path(tempfile.gettempdir()) / f"vton-npm-{os.getuid()}-{name}"
-    with lock.open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        if not stamp.exists() or stamp.read_text() != wanted:
-            install = ["npm", "ci", "--no-audit", "--no-fund"]
-            done = subprocess.run(install, cwd=JS, capture_output=True, text=True)
-            if done.returncode:
-                required_or_skip(f"npm ci failed: {done.stderr[-500:]}")
-            stamp.write_text(wanted)
-    return modules
+    """What npm has for the tests."""
+    return installed_from_npm()
 
 
 @pytest.fixture(scope="session")

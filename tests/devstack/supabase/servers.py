@@ -1,13 +1,11 @@
 """What the tests of the gateway run against, and how they wait for it."""
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-import pytest
 from supabase import Client, ClientOptions, create_client
 
 from devstack.supabase.keys import Keys
@@ -55,10 +53,3 @@ def answers(url: str) -> bool:
         return httpx.get(url).status_code < 500
     except httpx.TransportError:
         return False
-
-
-def required_or_skip(reason: str) -> None:
-    """What needs npm may be missing at a desk, never in CI."""
-    if os.environ.get("CI"):
-        pytest.fail(f"{reason} (required, since CI is set)")
-    pytest.skip(reason)

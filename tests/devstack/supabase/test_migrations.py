@@ -18,7 +18,7 @@ import psycopg
 import pytest
 from databases import SPECIFICATION, schema
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from servers import required_or_skip
+from tools import required_or_skip
 
 from devstack import postgres
 from vton.adapters.supabase.migrations import MIGRATIONS, apply_migrations
