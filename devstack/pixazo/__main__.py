@@ -56,13 +56,14 @@ def main() -> None:
     add("--contract", choices=CONTRACTS, default=initial.contract)
     add("--garment-field", choices=GARMENT_FIELDS, default=initial.garment_field)
     add("--result-format", choices=RESULT_FORMATS, default=initial.result_format)
+    add("--redis", default="", help="the service's Redis, in which a reset ends its pause")
     options = vars(parser.parse_args())
-    port, key = options.pop("port"), options.pop("key")
+    port, key, redis_url = (options.pop(name) for name in ("port", "key", "redis"))
     try:
         settings = initial.changed(options)
     except ValueError as error:
         parser.error(str(error))
-    Server(create_app(key, settings), port).run()
+    Server(create_app(key, settings, redis_url), port).run()
 
 
 if __name__ == "__main__":

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import hmac
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from flask import Blueprint, Flask, Response, current_app, jsonify, request
+from redis import Redis
+from redis.exceptions import RedisError
 
 from devstack.local import LOCAL_HOSTS, refuse_pages
 from devstack.pixazo import compose, faults, replies
 from devstack.pixazo.intake import IntakeError, read_picture
 from devstack.pixazo.settings import FATES, FaultRules, Rule, Settings
+from devstack.pixazo.states import State, state_of
 from devstack.pixazo.tasks import Ledger, Pictures, Task, Tasks, new_ids
+from vton.adapters.redis.circuit_breaker import PAUSED_KEY, PROBE_KEY, TRIPPED_KEY
 
 KEY_HEADER = "Ocp-Apim-Subscription-Key"
 MAX_BODY = 30_000_000  # two base64 pictures of 10 MB
@@ -39,9 +44,13 @@ class Simulator:
         self.settings, self.faults = settings, FaultRules(settings.faults)
 
 
-def create_app(key: str, settings: Settings) -> Flask:
-    """A WSGI application that keeps its state in this process: one worker process only."""
+def create_app(key: str, settings: Settings, redis_url: str = "") -> Flask:
+    """A WSGI application that keeps its state in this process: one worker process only.
+
+    `redis_url` is where the service keeps that it has paused.
+    """
     app = Flask(__name__)
+    app.config["REDIS_URL"] = redis_url
     app.config["TRUSTED_HOSTS"] = LOCAL_HOSTS
     refuse_pages(app, control.url_prefix)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
@@ -58,13 +67,14 @@ def submit() -> Response:
     ledger, facts = _simulator().ledger, dict.fromkeys(("person", "garment", "field"))
     try:
         _check_key()
-        facts |= _intake()
+        pictured, state = _intake()
+        facts |= pictured
     except IntakeError as refusal:
         ledger.submit(**facts, accepted=False, request_id=None, task_id=None, fault=None,
                      refused=refusal.status)  # fmt: skip
         raise
-    rule = _simulator().faults.take("submit")
-    task = _accept(facts, rule) if rule is None or rule.accepts else None
+    rule = _simulator().faults.take("submit") or state.submit
+    task = _accept(facts, rule, state) if rule is None or rule.accepts else None
     ledger.submit(
         **facts,
         accepted=task is not None,
@@ -103,7 +113,7 @@ def result(request_id: str, extension: str) -> Response:
     if content is None:
         return _error(404, "Object expired")
     honest = Response(content, mimetype=f"image/{task.result_format}")
-    rule = simulator.faults.take("result")
+    rule = simulator.faults.take("result") or task.result_rule
     return faults.spoil(rule, honest) if rule else honest
 
 
@@ -121,8 +131,11 @@ def settings() -> Response:
 
 @control.post("/reset")
 def reset() -> Response:
-    """Forget everything, back to the options of the command line."""
+    """Forget everything, back to the options of the command line; nothing is paused any more."""
     _simulator().reset()
+    if url := current_app.config["REDIS_URL"]:
+        with suppress(RedisError), Redis.from_url(url) as redis:
+            redis.delete(PAUSED_KEY, PROBE_KEY, TRIPPED_KEY)
     return jsonify(_now(_simulator()).as_json())
 
 
@@ -163,8 +176,11 @@ def _json() -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def _intake() -> dict[str, Any]:
-    """Hashes of both pictures and the garment field used; IntakeError names what is wrong."""
+def _intake() -> tuple[dict[str, Any], State]:
+    """Hashes of both pictures and the garment field used, and how it is to end.
+
+    IntakeError names what is wrong.
+    """
     body, pictures = _json(), _simulator().pictures
     wanted = _simulator().settings.garment_field
     if wanted == "either":
@@ -174,15 +190,17 @@ def _intake() -> dict[str, Any]:
             raise IntakeError(400, f"{wanted} is required; {name} is not a known parameter")
     person = read_picture("human_image", body.get("human_image"))
     garment = read_picture(wanted, body.get(wanted))
-    return {"person": pictures.put(person), "garment": pictures.put(garment), "field": wanted}
+    facts = {"person": pictures.put(person), "garment": pictures.put(garment), "field": wanted}
+    return facts, state_of(garment)
 
 
-def _accept(facts: dict[str, Any], rule: Rule | None) -> Task:
+def _accept(facts: dict[str, Any], rule: Rule | None, state: State) -> Task:
     """A new task: from here on the vendor charges."""
     now = _simulator().settings
     request_id, task_id = new_ids(now.contract)
-    task = Task(request_id, task_id, facts["person"], facts["garment"], now.delay,
-                now.result_format)  # fmt: skip
+    delay = now.delay if state.delay is None else state.delay
+    task = Task(request_id, task_id, facts["person"], facts["garment"], delay,
+                now.result_format, result_rule=state.result)  # fmt: skip
     if rule and rule.kind in FATES:
         task = replace(task, fate=rule.kind, word=rule.word, message=rule.message)
     _simulator().tasks.add(task)

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from devstack.pixazo.settings import Rule
+
 ENDINGS = {"failed": "FAILED", "error": "ERROR", "never": "PROCESSING"}
 PICTURED = ("completed", "unchanged", "blank")
 
@@ -29,6 +31,7 @@ class Task:
     fate: str = "completed"
     word: str = "COMPLETED"
     message: str = ""
+    result_rule: Rule | None = None  # how its picture is delivered, other than honestly
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     begun: float = field(default_factory=time.monotonic)
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from flask import current_app
 from psycopg import Cursor
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
@@ -14,7 +15,6 @@ from werkzeug.security import check_password_hash, generate_password_hash
 
 from devstack.supabase.services import Gateway
 
-TOKEN_SECONDS = 3600
 SHORTEST_PASSWORD, LONGEST_PASSWORD = 6, 72
 CHEAP_HASH = "scrypt:1024:8:1"
 """A millisecond of work: these accounts are on loopback, and tests make one each."""
@@ -185,11 +185,12 @@ def _session_json(
     project: Gateway, row: DictRow, session: DictRow, refresh_token: str
 ) -> dict[str, Any]:
     now = int(time.time())
+    seconds = current_app.extensions["control"].settings.token_seconds
     claims = {
         "iss": f"{project.public_url}/auth/v1",
         "sub": str(row["id"]),
         "aud": "authenticated",
-        "exp": now + TOKEN_SECONDS,
+        "exp": now + seconds,
         "iat": now,
         "email": row["email"] or "",
         "phone": row["phone"] or "",
@@ -204,8 +205,8 @@ def _session_json(
     return {
         "access_token": project.keys.sign_token(claims),
         "token_type": "bearer",
-        "expires_in": TOKEN_SECONDS,
-        "expires_at": now + TOKEN_SECONDS,
+        "expires_in": seconds,
+        "expires_at": now + seconds,
         "refresh_token": refresh_token,
         "user": user_json(row),
     }

@@ -1,6 +1,8 @@
 """The control panel at `/_gateway`: make the gateway slow, spoil its answers, count its calls.
 
     PUT  /_gateway/settings  {"latency": 0.05, "fault": {"kind": "cut", "paths": "rpc/claim_"}}
+    PUT  /_gateway/settings  {"token_seconds": 60}
+    POST /_gateway/used      {"email": "sample@example.com", "times": 48}
     GET  /_gateway/calls     {"POST rest rpc/claim_submit": 1, "GET auth user": 1, "total": 2}
     POST /_gateway/reset
 
@@ -19,8 +21,12 @@ from typing import Any
 from flask import Blueprint, Response, after_this_request, current_app, jsonify, request
 from werkzeug.http import HTTP_STATUS_CODES
 
+from devstack.supabase.services import gateway
+
 bp = Blueprint("control", __name__, url_prefix="/_gateway")
 
+SANDBOX = "sandbox"
+"""The provider of tries that nobody has made."""
 SERVICES = ("rest", "auth", "storage")
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 PAGE = "<html><head><title>{0}</title></head>\n<body><center><h1>{0}</h1></center></body></html>\n"
@@ -78,6 +84,7 @@ class Settings:
 
     latency: float = 0.0  # seconds added to each call
     fault: Fault | None = None
+    token_seconds: int = 3600  # how long an access token is good from now on
 
     def changed(self, changes: Any) -> "Settings":
         """These settings with `changes` (from JSON); ValueError says what is wrong with them."""
@@ -89,6 +96,8 @@ class Settings:
             raise ValueError(str(error)) from None
         if not _is_seconds(new.latency):
             raise ValueError("wrong latency")
+        if type(new.token_seconds) is not int or not 1 <= new.token_seconds <= 604_800:
+            raise ValueError("wrong token_seconds")
         return new
 
 
@@ -157,7 +166,30 @@ def settings() -> Response | tuple[Response, int]:
 def reset() -> Response:
     """Back to the defaults, and all counts to zero; calls that are under way are left alone."""
     current_app.extensions["control"] = Control()
+    with gateway().database.transaction(None) as cursor:
+        cursor.execute("select to_regclass('public.submits') as ledger")
+        if any(row["ledger"] for row in cursor):
+            cursor.execute("delete from public.submits where provider = %s", (SANDBOX,))
     return jsonify(asdict(_control().settings))
+
+
+@bp.post("/used")
+def used() -> Response | tuple[Response, int]:
+    """Have a user tried on so many times today, for free, until a reset: their quota is nearer."""
+    asked = request.get_json(force=True, silent=True) or {}
+    email, times = asked.get("email"), asked.get("times")
+    if not isinstance(email, str) or type(times) is not int or not 0 < times <= 1000:
+        return jsonify(message="email: a user's; times: 1 to 1000"), 400
+    with gateway().database.transaction(None) as cursor:
+        cursor.execute(
+            "insert into public.submits"
+            " (attempt, session_id, user_id, outcome, provider, task_id, charged)"
+            " select gen_random_uuid(), gen_random_uuid(), u.id, 'accepted', %s,"
+            " gen_random_uuid(), false from auth.users u, generate_series(1, %s)"
+            " where u.email = %s",
+            (SANDBOX, times, email),
+        )
+        return jsonify(times=cursor.rowcount)
 
 
 @bp.get("/calls")

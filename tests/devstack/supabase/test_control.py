@@ -15,7 +15,7 @@ from supabase import Client
 from supabase_auth.errors import AuthRetryableError
 
 AUTHORS = "/rest/v1/authors"
-DEFAULTS = {"latency": 0.0, "fault": None}
+DEFAULTS = {"latency": 0.0, "fault": None, "token_seconds": 3600}
 
 
 @dataclass
@@ -66,11 +66,12 @@ def test_settings_are_changed_one_by_one(control: Control) -> None:
     usual = {"status": 503, "body": None, "seconds": 5.0, "services": ["rest", "auth", "storage"]}
     usual |= {"methods": None, "times": None, "after_work": False}
     assert control.settings() == {
+        **DEFAULTS,
         "latency": 0.01,
         "fault": {"kind": "http", "paths": "nowhere", **usual},
     }
     control.set(fault=None)
-    assert control.settings() == {"latency": 0.01, "fault": None}
+    assert control.settings() == {**DEFAULTS, "latency": 0.01}
 
 
 @pytest.mark.parametrize(
