@@ -3,10 +3,6 @@
 import hashlib
 import json
 import subprocess
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,6 +11,7 @@ import pytest
 import requests
 from actors import ROOT, Simulator, User
 from complaints import Complaints
+from frontends import served
 from PIL import Image
 from playwright.sync_api import BrowserContext
 
@@ -113,27 +110,6 @@ def test_it_asks_to_sign_in(stack: Stack, garment_id: str, node: str, tmp_path: 
     told = run_in_node(node, tmp_path, stack.web_url, None, PHOTO, garment_id)
 
     assert told["error"] == "Anda harus login terlebih dahulu."
-
-
-@contextmanager
-def served(files: Mapping[str, tuple[str, bytes]]) -> Iterator[str]:
-    """A frontend on an origin of its own, as `vite` serves one."""
-
-    class Files(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            kind, body = files[self.path]
-            self.send_response(200)
-            self.send_header("Content-Type", kind)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("localhost", 0), Files) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://localhost:{server.server_port}"
-        server.shutdown()
 
 
 @pytest.mark.parametrize("client", ["the document's", "ours"])
