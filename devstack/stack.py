@@ -390,7 +390,12 @@ def _announce(stack: Stack, seconds: float) -> None:
         print(f"  {name:9} {where or 'as configured'}")
     if "DEMO_EMAIL" in stack.settings:
         print(f"  Sign in   {SAMPLE_EMAIL} / {SAMPLE_PASSWORD}, or one click on the page")
-    print(f"  Settings  {path}, for other programs\n\nCtrl-C ends it all.\n")
+    print(f"  Settings  {path}, for other programs")
+    print("\nA frontend on this machine takes these, in its .env.local:\n")
+    print(f"  VITE_BACKEND_URL={stack.web_url}")
+    print(f"  VITE_SUPABASE_URL={config['SUPABASE_URL']}")
+    print(f"  VITE_SUPABASE_ANON_KEY={config.get('SUPABASE_PUBLISHABLE_KEY', '')}")
+    print("\nCtrl-C ends it all.\n")
     sys.stdout.flush()
 
 

@@ -6,8 +6,6 @@ from pathlib import Path
 
 from actors import ROOT
 
-from vton.errors import CATALOGUE
-
 HERE = Path(__file__).parent
 CLIENT = ROOT / "clients" / "js" / "vton-client.js"
 
@@ -24,10 +22,3 @@ def test_the_client_keeps_its_promises(node: str, tmp_path: Path) -> None:
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def test_every_code_is_explained_to_frontends() -> None:
-    explained = (ROOT / "docs" / "frontend.md").read_text(encoding="utf-8")
-    own = {"network", "timeout", "bad_answer"}
-
-    assert {code for code in own | set(CATALOGUE) if f"`{code}`" not in explained} == set()
