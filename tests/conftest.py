@@ -61,9 +61,9 @@ def simulator(stack: Stack, redis: Redis, database: psycopg.Connection[Any]) -> 
     control = Simulator(stack.pixazo_url)
     control.reset()
     yield control
+    end_all_runs(redis, database)  # one that is refused would pause all others once more
     control.reset()
     redis.delete(TRIPPED_KEY, PAUSED_KEY, PROBE_KEY)
-    end_all_runs(redis, database)
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ import jwt
 import psycopg
 import pytest
 import requests
-from actors import Simulator, User, jpeg, until
+from actors import Simulator, User, end_all_runs, jpeg, until
+from redis import Redis
 
 from devstack.pixazo.states import STATES, draw_garments
 from devstack.stack import Stack
@@ -49,7 +50,12 @@ def test_one_takes_its_time(user: User, states: dict[str, str], simulator: Simul
 
 
 def test_a_provider_that_is_away_pauses_all_until_a_reset(
-    user: User, states: dict[str, str], garment_id: str, simulator: Simulator
+    user: User,
+    states: dict[str, str],
+    garment_id: str,
+    simulator: Simulator,
+    redis: Redis,
+    database: psycopg.Connection[Any],
 ) -> None:
     waiting = user.start(states["Provider away"])
     form = {"files": {"userImage": ("a.jpg", jpeg())}, "data": {"garmentId": garment_id}}
@@ -60,6 +66,7 @@ def test_a_provider_that_is_away_pauses_all_until_a_reset(
 
     until(refused)
     user.call("DELETE", f"/api/try-on/{waiting}")
+    end_all_runs(redis, database)
     simulator.reset()
 
     assert user.wait(user.start(garment_id))["status"] == "success"

@@ -59,6 +59,8 @@ def init_app(app: Flask) -> None:
     """Read the files, and serve them."""
     app.extensions["assets"] = Assets.read()
     app.register_blueprint(bp)
+    # Of Flask's own name for it, which the dashboard's pages ask for.
+    app.add_url_rule("/static/<path:filename>", "static", show_asset)
 
 
 def _assets() -> Assets:
@@ -75,12 +77,12 @@ def show_client(filename: str) -> Response:
     return response
 
 
-@bp.get("/<folder>/<path:filename>")
 @public
-def show_asset(folder: str, filename: str) -> Response:
+def show_asset(filename: str) -> Response:
     """Serve a file of the page: for good, if it is of the content that was asked for."""
+    folder, _, name = filename.partition("/")
     current = folder == _assets().folder
-    return _file(filename, f"public, max-age={YEAR}, immutable" if current else "no-cache")
+    return _file(name, f"public, max-age={YEAR}, immutable" if current else "no-cache")
 
 
 def _file(name: str, cache_control: str) -> Response:

@@ -43,7 +43,7 @@ def show_page() -> Response:
         language=chosen,
         config=_config(demo, chosen),
         photos=[Path(name).stem for name in assets.files if name.endswith(".jpg")],
-        asset=lambda name: url_for("assets.show_asset", folder=assets.folder, filename=name),
+        asset=lambda name: url_for("static", filename=f"{assets.folder}/{name}"),
         t=lambda text: translated(text, chosen),
     )
     response = make_response(page)
