@@ -25,6 +25,10 @@ const POLL_SECONDS = 2;
 const MAX_WAIT_SECONDS = 15;
 /** Give up polling after so long of nothing but failures. The try-on itself goes on. */
 const PATIENCE_MS = 180_000;
+/** From this part of an upload on all of it may have arrived: browsers tell it 0.1 s later. */
+const NEARLY_SENT = 0.9;
+/** How far the clocks of browser and service may be apart, in milliseconds. */
+const CLOCKS_MS = 120_000;
 /** What the service takes at most, and what is plenty, in bytes and pixels. */
 const MAX_BYTES = 10 * 1024 * 1024;
 const PLENTY = 2048;
@@ -44,6 +48,8 @@ const WORDS = {
     'It goes on meanwhile. Check again in a moment.':
       'Prosesnya tetap berjalan. Periksa lagi sebentar lagi.',
     'The try-on was cancelled.': 'Percobaan dibatalkan.',
+    'Somebody else is signed in now.': 'Sekarang pengguna lain yang masuk.',
+    'Please sign in again.': 'Silakan masuk lagi.',
     'The try-on did not work out.': 'Gambar tidak berhasil dibuat.',
     'The photo is larger than 10 MB.': 'Ukuran foto lebih dari 10 MB.',
     'Choose a smaller one; 2048 pixels a side are plenty.':
@@ -73,17 +79,27 @@ export class VtonError extends Error {
 }
 
 /**
+ * Whose a run is, by their token: nothing of it is sent with another's.
+ *
+ * @typedef {{known: boolean, who: string | undefined}} Owner
+ *
  * What was started and has not been seen to end, for each user, photo and garment.
  *
  * @typedef {object} Run
+ * @property {Owner} owner
+ * @property {string} garmentId
  * @property {string} idempotencyKey
- * @property {Blob | {photoOf: string}} photo as it is sent
+ * @property {Blob | {photoOf: string} | null} photo as it is sent; null once it was accepted
  * @property {Promise<Types.Started> | null} started null before, and after it did not work
+ * @property {string | null} sessionId
+ * @property {number} begunAt in milliseconds since 1970
  * @property {boolean} sent whether the service may have the whole photo
  * @property {AbortController} upload
- * @property {Set<object>} waiting who waits for the start
  * @property {Set<(progress: Types.UploadProgress) => void>} listeners
  */
+
+/** What was thrown because a try-on has failed. @type {WeakSet<VtonError>} */
+const endings = new WeakSet();
 
 /**
  * @param {Types.ClientOptions} [options]
@@ -95,35 +111,50 @@ export function createClient({ baseUrl = '', getToken = () => null, language, wo
   /** @type {Map<string, Run>} */
   const runs = new Map();
 
+  /** @param {{renew: boolean}} why @returns {Promise<string | null | undefined>} */
+  async function token(why) {
+    try {
+      return await getToken(why);
+    } catch (cause) {
+      throw cause instanceof VtonError ? cause : noAnswer(false, say, cause);
+    }
+  }
+
   /**
    * @param {string} path
    * @param {object} [options]
    * @param {string} [options.method]
    * @param {boolean} [options.signedIn] whether the call is a user's
+   * @param {Owner | undefined} [options.owner] whose it has to be; learnt from the first token
    * @param {Record<string, string>} [options.headers]
    * @param {FormData} [options.body]
    * @param {AbortSignal | undefined} [options.signal]
    * @param {(progress: Types.UploadProgress) => void} [options.onProgress]
+   * @param {(sent: boolean) => void} [options.onSent] told whether the service may have all of it
    * @returns {Promise<any>} the whole envelope of a success
    */
   async function call(path, options = {}) {
-    const { method = 'GET', signedIn = true, headers = {}, body, signal, onProgress } = options;
+    const { method = 'GET', signedIn = true, owner, headers = {}, body } = options;
+    const { signal, onProgress, onSent } = options;
     const spoken = language ? { 'Accept-Language': language } : undefined;
-    /** @param {string | null | undefined} token */
-    const send = async (token) => {
-      const bearer = token ? { Authorization: `Bearer ${token}` } : undefined;
-      const request = { url: root + path, method, body, signal, onProgress };
-      const sent = { ...spoken, ...headers, ...bearer };
+    /** @param {string | null | undefined} bearer */
+    const send = async (bearer) => {
+      const who = subject(bearer);
+      if (owner?.known && owner.who !== who) throw anotherUser(say);
+      if (owner) Object.assign(owner, { known: true, who });
+      const authorization = bearer ? { Authorization: `Bearer ${bearer}` } : undefined;
+      const request = { url: root + path, method, body, signal, onProgress, onSent };
+      const sent = { ...spoken, ...headers, ...authorization };
       const exchange = body && globalThis.XMLHttpRequest ? exchangeByXhr : exchangeByFetch;
       return opened(await exchange({ ...request, headers: sent }, say), say);
     };
-    const token = signedIn ? await getToken({ renew: false }) : null;
+    const current = signedIn ? await token({ renew: false }) : null;
     try {
-      return await send(token);
+      return await send(current);
     } catch (error) {
       if (!signedIn || !(error instanceof VtonError) || error.status !== 401) throw error;
-      const renewed = await getToken({ renew: true });
-      if (!renewed || renewed === token || subject(renewed) !== subject(token)) throw error;
+      const renewed = await token({ renew: true });
+      if (!renewed || renewed === current || subject(renewed) !== subject(current)) throw error;
       return send(renewed);
     }
   }
@@ -135,8 +166,16 @@ export function createClient({ baseUrl = '', getToken = () => null, language, wo
   }
 
   /** @type {Types.Client['startTryOn']} */
-  async function startTryOn(photo, garmentId, options = {}) {
-    const { idempotencyKey = newIdempotencyKey(), signal, onUploadProgress } = options;
+  const startTryOn = (photo, garmentId, options = {}) => submit(photo, garmentId, options);
+
+  /**
+   * @param {Types.Photo} photo
+   * @param {string} garmentId
+   * @param {Types.StartOptions & {owner?: Owner, onSent?: (sent: boolean) => void}} options
+   * @returns {Promise<Types.Started>}
+   */
+  async function submit(photo, garmentId, options) {
+    const { idempotencyKey = newIdempotencyKey(), onUploadProgress, ...others } = options;
     const body = new FormData();
     if ('photoOf' in photo) {
       body.append('photoOf', photo.photoOf);
@@ -147,13 +186,21 @@ export function createClient({ baseUrl = '', getToken = () => null, language, wo
     body.append('garmentId', garmentId);
     const headers = { 'Idempotency-Key': idempotencyKey };
     const onProgress = onUploadProgress ?? (() => {});
-    return (await call('/api/try-on', { method: 'POST', headers, body, signal, onProgress })).data;
+    const sent = { ...others, method: 'POST', headers, body, onProgress };
+    return (await call('/api/try-on', sent)).data;
   }
 
   /** @type {Types.Client['getStatus']} */
-  async function getStatus(sessionId, { signal } = {}) {
+  const getStatus = (sessionId, { signal } = {}) => ask(sessionId, { signal });
+
+  /**
+   * @param {string} sessionId
+   * @param {{signal?: AbortSignal | undefined, owner?: Owner | undefined}} options
+   * @returns {Promise<Types.SessionStatus>}
+   */
+  async function ask(sessionId, options) {
     const path = `/api/try-on/${encodeURIComponent(sessionId)}/status`;
-    const { data } = await call(path, { signal });
+    const { data } = await call(path, options);
     if (data.status !== 'success' || data.resultImageUrl) return data;
     throw new VtonError(say('The picture is not there yet.'), {
       code: 'unavailable', hint: say('Try again in a few seconds.'), retryable: true, sessionId,
@@ -161,8 +208,22 @@ export function createClient({ baseUrl = '', getToken = () => null, language, wo
   }
 
   /** @type {Types.Client['waitForResult']} */
-  async function waitForResult(sessionId, { onStatus, onUpdate, signal, timeout } = {}) {
-    const deadline = timeout === undefined ? Infinity : Date.now() + timeout;
+  function waitForResult(sessionId, { timeout, signal, ...told } = {}) {
+    const owner = { known: false, who: undefined };
+    return bounded(signal, timeout, () => tooLong(sessionId, say), (stop) =>
+      poll(sessionId, told, stop, owner));
+  }
+
+  /**
+   * Poll to the end, and forget what has ended.
+   *
+   * @param {string} sessionId
+   * @param {Pick<Types.WaitOptions, 'onStatus' | 'onUpdate'>} told
+   * @param {AbortSignal} signal
+   * @param {Owner} owner
+   * @returns {Promise<Types.Success>}
+   */
+  async function poll(sessionId, { onStatus, onUpdate }, signal, owner) {
     /** @type {Types.Status | undefined} */
     let seen;
     /** @type {number | null} */
@@ -171,59 +232,56 @@ export function createClient({ baseUrl = '', getToken = () => null, language, wo
     for (;;) {
       let wait = POLL_SECONDS;
       try {
-        const session = await getStatus(sessionId, { signal });
+        const session = await ask(sessionId, { signal, owner });
         [failures, failingSince] = [0, null];
         if (session.status !== seen) onStatus?.((seen = session.status), session);
         onUpdate?.(session);
+        if (session.status === 'success' || session.status === 'failed') forget(sessionId);
         if (session.status === 'success') return session;
         if (session.status === 'failed') throw failedSession(session, say);
         wait = session.retryAfterSeconds ?? POLL_SECONDS;
       } catch (error) {
         if (error instanceof VtonError) error.sessionId ??= sessionId;
+        if (isGone(error)) forget(sessionId);
         if (!isInterruption(error)) throw error;
-        wait = error.retryAfterSeconds ?? Math.min(2 ** failures, MAX_WAIT_SECONDS);
+        wait = Math.max(1, error.retryAfterSeconds ?? Math.min(2 ** failures, MAX_WAIT_SECONDS));
         failingSince ??= Date.now();
-        if (Date.now() + wait * 1000 - failingSince > PATIENCE_MS) throw error;
         failures += 1;
+        // A laptop may have slept between two of them.
+        if (failures > 2 && Date.now() + wait * 1000 - failingSince > PATIENCE_MS) throw error;
       }
-      await sleep(Math.min(wait * 1000, Math.max(0, deadline - Date.now())), signal);
-      if (Date.now() >= deadline) throw tooLong(sessionId, say);
+      await sleep(wait * 1000, signal);
     }
   }
 
+  /** @param {string} sessionId */
+  function forget(sessionId) {
+    for (const [name, run] of runs) if (run.sessionId === sessionId) runs.delete(name);
+  }
+
   /** @type {Types.Client['tryOn']} */
-  function tryOn(photo, garmentId, options = {}) {
-    const { onUploadProgress, ...waiting } = options;
-    const begun = Date.now();
-    return follow(waiting, async (stop, told) => {
-      const who = subject(await getToken({ renew: false })) ?? '';
+  function tryOn(photo, garmentId, { onUploadProgress, ...options } = {}) {
+    return follow(options, async (stop, told) => {
+      const who = subject(await token({ renew: false }));
       stop.throwIfAborted();
-      const name = `${who} ${garmentId} ${nameOf(photo)}`;
-      const run = runs.get(name) ?? (await newRun(photo, name));
-      told.run = { run, forget: () => runs.delete(name) };
-      const started = await joined(run, garmentId, stop, onUploadProgress).catch((error) => {
-        // Refused for good: nothing was begun under its key.
-        if (error instanceof VtonError && error.status && !error.retryable) runs.delete(name);
-        throw error;
-      });
-      const sessionId = (told.sessionId = started.sessionId);
-      waiting.onStatus?.('queued', started);
-      const left = waiting.timeout && Math.max(0, begun + waiting.timeout - Date.now());
-      try {
-        const result = await waitForResult(sessionId, {
-          ...waiting,
-          signal: stop,
-          timeout: left,
-          onStatus: (status, session) =>
-            status === 'queued' || waiting.onStatus?.(status, session),
-        });
-        runs.delete(name);
-        return result;
-      } catch (error) {
-        // It has ended, or is gone: the next one is another. Else it goes on, and is found again.
-        if (error instanceof VtonError && [200, 404].includes(error.status)) runs.delete(name);
-        throw error;
+      const name = `${who ?? ''} ${garmentId} ${nameOf(photo)}`;
+      if (!runs.has(name)) {
+        const ready = 'photoOf' in photo ? photo : await prepare(photo);
+        stop.throwIfAborted();
+        if (!runs.has(name)) runs.set(name, newRun({ known: true, who }, garmentId, ready));
       }
+      const run = /** @type {Run} */ (runs.get(name));
+      Object.assign(told, { run, name, owner: run.owner });
+      if (onUploadProgress) run.listeners.add(onUploadProgress);
+      const started = await unlessStopped(begun(run, name), stop).finally(() => {
+        if (onUploadProgress) run.listeners.delete(onUploadProgress);
+      });
+      told.sessionId = started.sessionId;
+      options.onStatus?.('queued', started);
+      const { onUpdate, onStatus } = options;
+      /** @type {Types.WaitOptions['onStatus']} */
+      const later = (status, session) => status === 'queued' || onStatus?.(status, session);
+      return poll(started.sessionId, { onUpdate, onStatus: later }, stop, run.owner);
     });
   }
 
@@ -231,93 +289,118 @@ export function createClient({ baseUrl = '', getToken = () => null, language, wo
   function resume(sessionId, options = {}) {
     return follow(options, (stop, told) => {
       told.sessionId = sessionId;
-      return waitForResult(sessionId, { ...options, signal: stop });
+      return poll(sessionId, options, stop, told.owner);
     });
   }
 
   /**
-   * @param {Types.Photo} photo
-   * @param {string} name
-   */
-  async function newRun(photo, name) {
-    const ready = 'photoOf' in photo ? photo : await prepare(photo);
-    const run = runs.get(name) ?? {
-      idempotencyKey: newIdempotencyKey(), photo: ready, started: null, sent: false,
-      upload: new AbortController(), waiting: new Set(), listeners: new Set(),
-    };
-    runs.set(name, run);
-    return run;
-  }
-
-  /**
-   * Wait for a run's start, and make it where nobody has: once more under its key, if that failed.
+   * The start of a run: once more under its key, if it was tried before and that failed.
    *
    * @param {Run} run
-   * @param {string} garmentId
-   * @param {AbortSignal} stop
-   * @param {((progress: Types.UploadProgress) => void) | undefined} onUploadProgress
+   * @param {string} name
    * @returns {Promise<Types.Started>}
    */
-  async function joined(run, garmentId, stop, onUploadProgress) {
-    stop.throwIfAborted();
-    if (!run.started) {
-      run.upload = new AbortController();
-      run.sent = !globalThis.XMLHttpRequest;
-      run.started = startTryOn(run.photo, garmentId, {
-        idempotencyKey: run.idempotencyKey,
-        signal: run.upload.signal,
-        onUploadProgress(progress) {
-          run.sent = progress.fraction === 1;
-          for (const listener of run.listeners) listener(progress);
-        },
-      });
-      run.started.catch(() => (run.started = null));
-    }
-    if (onUploadProgress) run.listeners.add(onUploadProgress);
-    run.waiting.add(stop);
-    try {
-      return await unlessStopped(run.started, stop);
-    } finally {
-      run.waiting.delete(stop);
-      if (onUploadProgress) run.listeners.delete(onUploadProgress);
-      if (stop.aborted && !run.waiting.size && !run.sent) run.upload.abort(stop.reason);
-    }
+  function begun(run, name) {
+    if (run.started || !run.photo) return /** @type {Promise<Types.Started>} */ (run.started);
+    run.sent = false;
+    const start = submit(run.photo, run.garmentId, {
+      owner: run.owner,
+      idempotencyKey: run.idempotencyKey,
+      signal: run.upload.signal,
+      onSent: (sent) => (run.sent = sent),
+      onUploadProgress: (progress) => run.listeners.forEach((listener) => listener(progress)),
+    });
+    run.started = start;
+    start.then(({ sessionId }) => {
+      [run.sessionId, run.photo] = [sessionId, null];
+    }, (error) => {
+      run.started = null;
+      const refused = error instanceof VtonError && !error.retryable && error.code !== 'bad_answer';
+      if (refused && runs.get(name) === run) runs.delete(name); // nothing was begun under its key
+    });
+    return start;
   }
 
   /**
    * Make a promise that can be cancelled.
    *
-   * @typedef {{sessionId: string | null, run?: {run: Run, forget: () => void}}} Told
+   * @typedef {object} Told
+   * @property {string | null} sessionId
+   * @property {Owner} owner
+   * @property {Run} [run]
+   * @property {string} [name]
    *
    * @param {Types.WaitOptions} options
    * @param {(stop: AbortSignal, told: Told) => Promise<Types.Success>} task
    * @returns {Types.TryOn}
    */
-  function follow({ signal }, task) {
-    const stop = new AbortController();
-    const stopped = () => stop.abort(signal?.reason);
-    if (signal?.aborted) stopped();
-    signal?.addEventListener('abort', stopped, { once: true });
+  function follow({ signal, timeout }, task) {
     /** @type {Told} */
-    const told = { sessionId: null };
-    const result = task(stop.signal, told).finally(() =>
-      signal?.removeEventListener('abort', stopped));
+    const told = { sessionId: null, owner: { known: false, who: undefined } };
+    /** @type {AbortController | undefined} */
+    let stopping;
+    const late = () => tooLong(told.sessionId, say);
+    const result = bounded(signal, timeout, late, (stop, controller) => {
+      stopping = controller;
+      return task(stop, told);
+    });
     return Object.defineProperties(/** @type {Types.TryOn} */ (result), {
       sessionId: { get: () => told.sessionId },
       cancel: {
-        async value() {
+        value() {
           result.catch(() => {}); // who cancels knows
-          stop.abort(new VtonError(say('The try-on was cancelled.'), { code: 'cancelled' }));
-          const started = await told.run?.run.started?.catch(() => null);
-          told.run?.forget();
-          const sessionId = told.sessionId ?? started?.sessionId;
-          if (!sessionId) return;
-          await deleteSession(sessionId).catch((error) => {
-            if (error?.status !== 404) throw error; // else it is gone already
-          });
+          stopping?.abort(new VtonError(say('The try-on was cancelled.'), { code: 'cancelled' }));
+          return takeBack(told);
         },
       },
     });
+  }
+
+  /**
+   * Delete what was begun. Until that is done it is found again by who tries the same on.
+   *
+   * @param {Told} told
+   */
+  async function takeBack({ run, name = '', owner, ...told }) {
+    if (run && runs.get(name) === run) runs.delete(name);
+    try {
+      const sessionId = told.sessionId ?? (run ? await arrived(run) : null);
+      if (sessionId) await remove(sessionId, { owner });
+    } catch (error) {
+      if (isGone(error)) return; // already
+      if (run && !runs.has(name)) runs.set(name, run);
+      throw error;
+    }
+  }
+
+  /**
+   * The session of a run that is being cancelled; null where the service has none.
+   *
+   * @param {Run} run
+   */
+  async function arrived(run) {
+    if (!run.sent) run.upload.abort(); // most of the photo is still here
+    try {
+      return (await run.started)?.sessionId ?? (run.sent ? await lost(run) : null);
+    } catch (error) {
+      return run.sent && isInterruption(error) ? lost(run) : null;
+    }
+  }
+
+  /**
+   * Look for a session whose start was not answered: the newest of its garment that nobody follows.
+   *
+   * @param {Run} run
+   */
+  async function lost({ owner, garmentId, begunAt }) {
+    const path = '/api/try-on/history' + queryString({ status: 'unfinished', limit: 100 });
+    const { data } = await call(path, { owner });
+    const followed = new Set([...runs.values()].map(({ sessionId }) => sessionId));
+    /** @type {Types.HistoryItem[]} */
+    const items = data;
+    const found = items.find(({ id, garment_id, created_at }) => garment_id === garmentId
+      && !followed.has(id) && Date.parse(created_at) > begunAt - CLOCKS_MS);
+    return found?.sessionId ?? null;
   }
 
   /** @type {Types.Client['listHistory']} */
@@ -332,23 +415,33 @@ export function createClient({ baseUrl = '', getToken = () => null, language, wo
   }
 
   /** @type {Types.Client['deleteSession']} */
-  async function deleteSession(sessionId, { signal } = {}) {
-    await call(`/api/try-on/${encodeURIComponent(sessionId)}`, { method: 'DELETE', signal });
+  const deleteSession = (sessionId, { signal } = {}) => remove(sessionId, { signal });
+
+  /**
+   * @param {string} sessionId
+   * @param {{signal?: AbortSignal | undefined, owner?: Owner | undefined}} options
+   */
+  async function remove(sessionId, options) {
+    await call(`/api/try-on/${encodeURIComponent(sessionId)}`, { ...options, method: 'DELETE' });
+    forget(sessionId);
   }
 
   /** @type {Types.Client['handleTryOn']} */
   async function handleTryOn(photo, garmentId, { onStatusChange, onSuccess, onError } = {}) {
+    /** @type {Types.Success} */
+    let result;
     try {
-      const result = await tryOn(photo, garmentId, {
+      result = await tryOn(photo, garmentId, {
         onStatus: (status) => status === 'queued' && onStatusChange?.(status),
         onUpdate: ({ status }) => onStatusChange?.(status),
       });
-      onSuccess?.(result.resultImageUrl);
     } catch (error) {
       console.error('Error during try-on:', error);
       const { message, hint } = /** @type {VtonError} */ (error);
       onError?.([message, hint].filter(Boolean).join(' '));
+      return;
     }
+    onSuccess?.(result.resultImageUrl);
   }
 
   return {
@@ -365,12 +458,25 @@ export function createClient({ baseUrl = '', getToken = () => null, language, wo
   };
 }
 
+/**
+ * @param {Owner} owner
+ * @param {string} garmentId
+ * @param {Blob | {photoOf: string}} photo
+ * @returns {Run}
+ */
+function newRun(owner, garmentId, photo) {
+  return {
+    owner, garmentId, photo, idempotencyKey: newIdempotencyKey(), started: null, sessionId: null,
+    begunAt: Date.now(), sent: false, upload: new AbortController(), listeners: new Set(),
+  };
+}
+
 /** @type {typeof Types.prepare} */
 export async function prepare(photo) {
   if (!globalThis.createImageBitmap || !globalThis.document) return photo;
   let bitmap;
   try {
-    bitmap = await createImageBitmap(photo);
+    bitmap = await createImageBitmap(photo, { imageOrientation: 'from-image' });
     const scale = PLENTY / Math.max(bitmap.width, bitmap.height);
     if (scale >= 1) return photo;
     const canvas = document.createElement('canvas');
@@ -414,6 +520,7 @@ export function newIdempotencyKey() {
  * @property {FormData | undefined} body
  * @property {AbortSignal | undefined} signal
  * @property {((progress: Types.UploadProgress) => void) | undefined} onProgress
+ * @property {((sent: boolean) => void) | undefined} onSent
  *
  * @typedef {object} Answer
  * @property {number} status
@@ -430,8 +537,9 @@ export function newIdempotencyKey() {
  * @param {Say} say
  * @returns {Promise<Answer>}
  */
-async function exchangeByFetch({ url, method, headers, body, signal }, say) {
+async function exchangeByFetch({ url, method, headers, body, signal, onSent }, say) {
   signal?.throwIfAborted();
+  onSent?.(true);
   const stop = new AbortController();
   const stopped = () => stop.abort(signal?.reason);
   signal?.addEventListener('abort', stopped, { once: true });
@@ -457,7 +565,7 @@ async function exchangeByFetch({ url, method, headers, body, signal }, say) {
  * @param {Say} say
  * @returns {Promise<Answer>}
  */
-function exchangeByXhr({ url, method, headers, body, signal, onProgress }, say) {
+function exchangeByXhr({ url, method, headers, body, signal, onProgress, onSent }, say) {
   return new Promise((resolve, reject) => {
     signal?.throwIfAborted();
     const xhr = new XMLHttpRequest();
@@ -475,7 +583,9 @@ function exchangeByXhr({ url, method, headers, body, signal, onProgress }, say) 
     signal?.addEventListener('abort', stopped, { once: true });
     xhr.upload.onprogress = ({ loaded, total }) => {
       alive();
-      onProgress?.({ loaded, total, fraction: total ? loaded / total : 1 });
+      const fraction = total ? loaded / total : 1;
+      onSent?.(fraction >= NEARLY_SENT);
+      onProgress?.({ loaded, total, fraction });
     };
     xhr.onload = () => resolve({
       status: xhr.status, text: xhr.responseText, header: (name) => xhr.getResponseHeader(name),
@@ -489,6 +599,7 @@ function exchangeByXhr({ url, method, headers, body, signal, onProgress }, say) 
     xhr.open(method, url);
     for (const [name, value] of Object.entries(headers)) xhr.setRequestHeader(name, value);
     alive();
+    onSent?.(true); // until it tells that it is not
     xhr.send(body ?? null);
   });
 }
@@ -544,13 +655,21 @@ function noAnswer(late, say, cause) {
 }
 
 /**
- * @param {string} sessionId
+ * @param {string | null} sessionId
  * @param {Say} say
  */
 function tooLong(sessionId, say) {
   const hint = say('It goes on meanwhile. Check again in a moment.');
   return new VtonError(say('It is taking longer than usual.'), {
     code: 'timeout', hint, retryable: true, sessionId,
+  });
+}
+
+/** @param {Say} say */
+function anotherUser(say) {
+  const hint = say('Please sign in again.');
+  return new VtonError(say('Somebody else is signed in now.'), {
+    code: 'token_invalid', hint, status: 401,
   });
 }
 
@@ -565,19 +684,52 @@ function tooLarge(say) {
  * @param {Say} say
  */
 function failedSession(session, say) {
-  return new VtonError(session.error_message || say('The try-on did not work out.'), {
+  const error = new VtonError(session.error_message || say('The try-on did not work out.'), {
     ...session.error, status: 200, sessionId: session.sessionId,
   });
+  endings.add(error);
+  return error;
 }
 
 /**
- * Whether polling goes on: the service is away or asks for patience, the try-on is not over.
+ * Whether polling goes on: the service is away, asks for patience, or something else answers in
+ * its place; the try-on is not over.
  *
  * @param {unknown} error
  * @returns {error is VtonError}
  */
 function isInterruption(error) {
-  return error instanceof VtonError && error.retryable && error.status !== 200;
+  if (!(error instanceof VtonError) || endings.has(error)) return false;
+  return error.retryable || error.code === 'bad_answer';
+}
+
+/** @param {unknown} error */
+function isGone(error) {
+  return error instanceof VtonError && error.code === 'session_not_found';
+}
+
+/**
+ * Do something that ends with the signal's reason when that is given, or late.
+ *
+ * @template T
+ * @param {AbortSignal | undefined} signal
+ * @param {number | undefined} timeout in milliseconds
+ * @param {() => VtonError} late what it ends with when the time is up
+ * @param {(stop: AbortSignal, controller: AbortController) => Promise<T>} task
+ * @returns {Promise<T>}
+ */
+async function bounded(signal, timeout, late, task) {
+  const stop = new AbortController();
+  const stopped = () => stop.abort(signal?.reason);
+  if (signal?.aborted) stopped();
+  signal?.addEventListener('abort', stopped, { once: true });
+  const timer = timeout === undefined ? undefined : setTimeout(() => stop.abort(late()), timeout);
+  try {
+    return await task(stop.signal, stop);
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', stopped);
+  }
 }
 
 /**

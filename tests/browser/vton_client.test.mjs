@@ -204,15 +204,124 @@ test('a double click is one try-on, for which both wait', async () => {
   assert.equal(posts().length, 1);
 });
 
+const tokenOf = (user) => `x.${btoa(JSON.stringify({ sub: user }))}.x`;
+const byMethod = (answers) => (request, response) => answers[request.method](request, response);
+
 test('another photo, garment or user is another try-on', async () => {
   let user = 'alice';
-  answers = [(request, response) => (request.method === 'POST' ? started : data(GOOD))(request, response)];
-  const vton = createClient({ baseUrl, getToken: () => `x.${btoa(JSON.stringify({ sub: user }))}.x` });
+  answers = [byMethod({ POST: started, GET: data(GOOD) })];
+  const vton = createClient({ baseUrl, getToken: () => tokenOf(user) });
   const photo = new Blob(['x']);
-  const runs = [vton.tryOn(photo, 'g'), vton.tryOn(photo, 'h'), vton.tryOn(new Blob(['x']), 'g')];
+  await Promise.all([
+    vton.tryOn(photo, 'g'), vton.tryOn(photo, 'h'), vton.tryOn(new Blob(['x']), 'g'),
+  ]);
   user = 'bob';
-  await Promise.all([...runs, vton.tryOn(photo, 'g')]);
+  await vton.tryOn(photo, 'g');
   assert.equal(new Set(keys()).size, 4);
+});
+
+test('nothing of one user is sent, asked or deleted as another', async () => {
+  let user = 'alice';
+  answers = [byMethod({ POST: started, GET: waiting('processing') })];
+  const vton = createClient({ baseUrl, getToken: () => tokenOf(user) });
+  const unsent = caught(vton.tryOn(new Blob(['x']), 'g'));
+  user = 'bob';
+  assert.equal((await unsent).code, 'token_invalid');
+  assert.equal(posts().length, 0);
+
+  user = 'alice';
+  const photo = new Blob(['y']);
+  const run = vton.tryOn(photo, 'g', { onUpdate: () => (user = 'bob') });
+  assert.equal((await caught(run)).code, 'token_invalid');
+  assert.equal((await caught(run.cancel())).code, 'token_invalid');
+  assert.deepEqual(requests.filter(({ method }) => method === 'DELETE'), []);
+  assert.ok(requests.every(({ headers }) => headers.authorization.includes(tokenOf('alice'))));
+  user = 'alice';
+  answers = [data(GOOD)];
+  await vton.tryOn(photo, 'g');
+  assert.equal(posts().length, 1, 'found again, and not paid twice');
+});
+
+test('what another than the service answers ends nothing', async () => {
+  const page = (status) => (_request, response) => response.writeHead(status).end('<h1>Moved');
+  answers = [page(200), page(404), started, page(404), page(200), data(GOOD)];
+  const [vton, photo] = [signedIn(), new Blob(['x'])];
+  for (const status of [200, 404]) assert.equal((await caught(vton.tryOn(photo, 'g'))).status, status);
+  assert.deepEqual(await vton.tryOn(photo, 'g'), GOOD);
+  assert.equal(new Set(keys()).size, 1);
+});
+
+test('a token that cannot be had for a moment ends nothing', async () => {
+  answers = [waiting('processing'), data(GOOD)];
+  const tokens = [() => 't', () => { throw new TypeError('Failed to fetch'); }, () => 't'];
+  const vton = createClient({ baseUrl, getToken: () => tokens.shift()() });
+  assert.deepEqual(await vton.waitForResult(ID), GOOD);
+});
+
+test('a service that asks for no patience is not asked without a pause', async () => {
+  const busy = { ...REFUSED, code: 'busy', retryable: true };
+  answers = [json(503, busy, { 'Retry-After': '0' })];
+  await caught(signedIn().waitForResult(ID, { timeout: 300 }));
+  assert.equal(requests.length, 1);
+});
+
+test('the time is up also while something hangs', async () => {
+  const hang = () => {};
+  answers = [hang];
+  const begunAt = Date.now();
+  const [vton, photo] = [signedIn(), new Blob(['x'])];
+  assert.equal((await caught(vton.tryOn(photo, 'g', { timeout: 50 }))).code, 'timeout');
+  assert.equal((await caught(vton.resume(ID, { timeout: 50 }))).sessionId, ID);
+  assert.equal((await caught(vton.waitForResult(ID, { timeout: 50 }))).code, 'timeout');
+  assert.ok(Date.now() - begunAt < 5_000);
+});
+
+test('a cancelled start whose answer was lost is looked for and deleted', async () => {
+  const other = { id: 'other', sessionId: 'other', garment_id: 'h', created_at: new Date() };
+  const mine = { id: ID, sessionId: ID, garment_id: 'g', created_at: new Date() };
+  answers = [cut, data([other, mine], { next_cursor: null }), data({ sessionId: ID })];
+  const run = signedIn().tryOn(new Blob(['x']), 'g');
+  assert.equal((await caught(run)).code, 'network');
+  await run.cancel();
+  assert.deepEqual(requests.slice(1).map(({ method, url }) => `${method} ${url}`), [
+    'GET /api/try-on/history?status=unfinished&limit=100', `DELETE /api/try-on/${ID}`,
+  ]);
+});
+
+test('a cancel that fails is told, and what goes on is found again', async () => {
+  const away = json(503, { ...REFUSED, code: 'unavailable', retryable: true });
+  answers = [byMethod({ POST: started, GET: waiting('queued'), DELETE: away })];
+  const [vton, photo] = [signedIn(), new Blob(['x'])];
+  const run = vton.tryOn(photo, 'g');
+  while (!run.sessionId) await new Promise((resolve) => setTimeout(resolve, 5));
+  assert.equal((await caught(run.cancel())).code, 'unavailable');
+  answers = [data(GOOD)];
+  assert.deepEqual(await vton.tryOn(photo, 'g'), GOOD);
+  assert.equal(posts().length, 1);
+});
+
+test('what was cancelled or deleted is another try-on at once, and leaves others alone', async () => {
+  answers = [byMethod({ POST: later(started), GET: waiting('queued'), DELETE: data({}) })];
+  const [vton, photo] = [signedIn(), new Blob(['x'])];
+  const first = vton.tryOn(photo, 'g');
+  const ended = caught(first);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  const cancelled = first.cancel();
+  const stop = new AbortController();
+  const { signal } = stop;
+  const second = caught(vton.tryOn(photo, 'g', { signal }));
+  await cancelled;
+  assert.equal((await ended).code, 'cancelled');
+  await first.cancel();
+  const third = vton.tryOn(photo, 'g', { signal });
+  while (!third.sessionId) await new Promise((resolve) => setTimeout(resolve, 5));
+  assert.equal(posts().length, 2, 'the third joined the second');
+  await vton.deleteSession(ID);
+  stop.abort();
+  await Promise.all([second, caught(third)]);
+  answers = [byMethod({ POST: started, GET: data(GOOD) })];
+  assert.deepEqual(await vton.tryOn(photo, 'g'), GOOD);
+  assert.equal(posts().length, 3);
 });
 
 test('what has ended is another try-on when it is asked for again', async () => {

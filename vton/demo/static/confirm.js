@@ -27,13 +27,14 @@ export function createConfirm() {
     event.preventDefault();
     showProblem(problem, null);
     yes.disabled = true;
+    const mine = task;
     try {
-      await task();
-      dialog.close();
+      await mine();
+      if (mine === task) dialog.close();
     } catch (error) {
-      showProblem(problem, error);
+      if (mine === task) showProblem(problem, error);
     } finally {
-      yes.disabled = false;
+      if (mine === task) yes.disabled = false;
     }
   });
 
@@ -45,6 +46,7 @@ export function createConfirm() {
     yes.textContent = question.yes;
     no.textContent = question.no;
     showProblem(problem, null);
+    yes.disabled = false;
     dialog.showModal();
   };
 }

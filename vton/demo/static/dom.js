@@ -44,10 +44,11 @@ export function make(tag, properties = {}, ...children) {
  */
 export function showPicture(image, url, alt = '') {
   image.alt = alt;
-  image.hidden = !url;
   image.onerror = () => (image.hidden = true);
-  if (!url) image.removeAttribute('src');
-  else if (image.getAttribute('src') !== url) image.src = url;
+  if (url && image.getAttribute('src') === url) return; // one that cannot be shown stays hidden
+  image.hidden = !url;
+  if (url) image.src = url;
+  else image.removeAttribute('src');
 }
 
 /**

@@ -55,7 +55,10 @@ export function createGarmentGrid({ vton, onChange }) {
     }
     for (const shown of /** @type {NodeListOf<HTMLElement>} */ (grid.querySelectorAll('label'))) {
       shown.hidden = category !== '' && shown.dataset.category !== category;
+      const input = shown.querySelector('input');
+      if (shown.hidden && input?.checked) input.checked = false; // nobody orders what is not seen
     }
+    onChange();
   }
 
   grid.addEventListener('change', onChange);

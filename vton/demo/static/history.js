@@ -31,6 +31,7 @@ export function createHistory({ vton, onOpen, onDelete, isSignedOut }) {
   /** @type {string | null} */
   let cursor = null;
   let reading = 0;
+  let visit = 0;
   let readAt = 0;
   let renewedAt = 0;
   let expired = false;
@@ -99,8 +100,9 @@ export function createHistory({ vton, onOpen, onDelete, isSignedOut }) {
 
   /** Show an item, with the URLs that were signed last. @param {HistoryItem} item */
   async function open(item) {
+    const mine = visit;
     if (Date.now() - readAt > FRESH_MS) await load(true);
-    onOpen(items.find(({ sessionId }) => sessionId === item.sessionId) ?? item);
+    if (mine === visit) onOpen(items.find(({ sessionId }) => sessionId === item.sessionId) ?? item);
   }
 
   /** @param {number} place */
@@ -137,6 +139,7 @@ export function createHistory({ vton, onOpen, onDelete, isSignedOut }) {
     },
     clear() {
       reading += 1;
+      visit += 1;
       items = [];
       cursor = null;
       cards.replaceChildren();

@@ -11,7 +11,7 @@ import { showProblem } from './problem.js';
 import { createRunner } from './runner.js';
 import { createSignIn } from './signin.js';
 import { createStage } from './stage.js';
-import { forget, fromHistory, recall } from './tryon.js';
+import { forget, fromHistory, recall, underWay } from './tryon.js';
 import { VtonError, createClient } from './vton-client.js';
 import { config, t } from './words.js';
 
@@ -81,7 +81,23 @@ function drawUser() {
   signIn.hide();
   history.reload();
   if (left) runner.follow(left);
-  else if (drawn) greeting.focus();
+  else takeUp(user.id);
+  if (drawn && !left) greeting.focus();
+}
+
+/**
+ * Follow what another tab or device has left under way.
+ *
+ * @param {string} userId
+ */
+async function takeUp(userId) {
+  try {
+    const [item] = await vton.unfinished();
+    const free = userId === shownId && !runner.running && runner.sent === null;
+    if (item && free) runner.follow(underWay(item));
+  } catch (error) {
+    isSignedOut(error); // else it is found with the next visit, or in the history when it ends
+  }
 }
 
 /**
@@ -100,7 +116,7 @@ function drawChoice() {
   showProblem(goProblem, null);
   summary.textContent = garments.selected?.name ?? '';
   const { sent } = runner;
-  go.disabled = sent !== null;
+  go.setAttribute('aria-disabled', String(sent !== null)); // disabled, it would lose the focus
   go.textContent = t('Try it on');
   if (runner.running) go.textContent = t('See progress');
   if (sent !== null) go.textContent = t('Sending your photo…');
@@ -169,7 +185,7 @@ async function remove(sessionId) {
   }
   if (runner.running?.sessionId === sessionId) {
     runner.stop();
-    forget();
+    forget(sessionId);
     drawChoice();
   }
   if (stage.shown?.sessionId === sessionId) stage.hide();
@@ -202,7 +218,7 @@ cancel.addEventListener('click', async () => {
   try {
     await runner.cancel();
   } catch (error) {
-    if (!isSignedOut(error)) showProblem(goProblem, error);
+    if (!isSignedOut(error)) showProblem(goProblem, error, () => cancel.click());
   }
 });
 

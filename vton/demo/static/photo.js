@@ -78,7 +78,8 @@ export function createPhotoPicker({ onChange }) {
       const address = button.dataset.photo ?? '';
       const response = await fetch(address);
       const name = address.split('/').pop() ?? 'sample.jpg';
-      take(new File([await response.blob()], name, { type: 'image/jpeg' }), button);
+      const options = { type: 'image/jpeg', lastModified: 0 }; // the same file, however often it is chosen
+      take(new File([await response.blob()], name, options), button);
     });
   }
 

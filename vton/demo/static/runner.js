@@ -116,7 +116,7 @@ export function createRunner({ vton, onStart, onProgress, onEnd, onChange, isSig
       if (!tryOn.error.retryable) tryOn.status = 'failed';
     }
     running = null;
-    if (tryOn.status === 'success' || tryOn.status === 'failed') forget();
+    if (tryOn.status === 'success' || tryOn.status === 'failed') forget(tryOn.sessionId);
     onEnd(tryOn);
     onChange();
   }
@@ -128,7 +128,9 @@ export function createRunner({ vton, onStart, onProgress, onEnd, onChange, isSig
    * @param {TryOn} tryOn
    */
   async function keep(userId, tryOn) {
-    const copy = tryOn.photo instanceof Blob ? await smallCopy(tryOn.photo) : tryOn.originalUrl;
+    remember(userId, tryOn, tryOn.photo instanceof Blob ? '' : tryOn.originalUrl);
+    if (!(tryOn.photo instanceof Blob)) return;
+    const copy = await smallCopy(tryOn.photo);
     if (running === tryOn) remember(userId, tryOn, copy);
   }
 
@@ -142,7 +144,6 @@ export function createRunner({ vton, onStart, onProgress, onEnd, onChange, isSig
     },
     /** Stop what is being sent or followed, and delete it. */
     async cancel() {
-      forget();
       await run?.cancel();
     },
     get running() {

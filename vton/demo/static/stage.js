@@ -60,7 +60,7 @@ export function createStage({ onAgain, onDelete, onAnother }) {
     showPicture(result, tryOn.resultUrl, t('You, wearing: {name}', { name }));
     const both = Boolean(tryOn.resultUrl && tryOn.originalUrl);
     showPicture(before, both ? tryOn.originalUrl : '');
-    compare.hidden = !both;
+    compare.hidden = !both || before.hidden;
     showPicture(fitting, ended ? '' : tryOn.garmentUrl);
     caption.textContent = tryOn.garmentName;
     badge.hidden = !tryOn.resultUrl;
@@ -109,6 +109,7 @@ export function createStage({ onAgain, onDelete, onAnother }) {
   again.addEventListener('click', () => shown && onAgain(shown));
   remove.addEventListener('click', () => shown && onDelete(shown));
   another.addEventListener('click', () => shown && onAnother(shown));
+  before.addEventListener('error', () => (compare.hidden = true));
   cut.addEventListener('input', () => compareAt(cut.valueAsNumber));
 
   /** @param {number} percent how much of the photo covers the picture */

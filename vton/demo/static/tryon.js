@@ -47,6 +47,16 @@ export function fromHistory(item) {
   };
 }
 
+/**
+ * A try-on under way that this page did not start, or has forgotten.
+ *
+ * @param {import('./vton-client.js').HistoryItem} item
+ * @returns {TryOn}
+ */
+export function underWay(item) {
+  return { ...fromHistory(item), live: true };
+}
+
 /** @param {import('./vton-client.js').HistoryItem} item */
 export function nameOf(item) {
   return item.garment?.name ?? t('A garment of the past');
@@ -65,7 +75,7 @@ export function remember(userId, tryOn, smallCopy) {
   try {
     localStorage.setItem(STORED, JSON.stringify(note));
   } catch {
-    localStorage.removeItem(STORED); // no room: it is still in the history when it ends
+    forget(); // no room: it is found among the unfinished ones
   }
 }
 
@@ -84,7 +94,16 @@ export function recall(userId) {
   }
 }
 
-/** Take the note away again. */
-export function forget() {
-  localStorage.removeItem(STORED);
+/**
+ * Take the note away again.
+ *
+ * @param {string} [sessionId] of this try-on alone: another tab may have noted its own
+ */
+export function forget(sessionId) {
+  try {
+    const note = JSON.parse(localStorage.getItem(STORED) ?? 'null');
+    if (!sessionId || note?.tryOn.sessionId === sessionId) localStorage.removeItem(STORED);
+  } catch {
+    // A browser that keeps nothing has nothing to forget.
+  }
 }
