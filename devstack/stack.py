@@ -166,8 +166,8 @@ class Stack:
         port = self.ports.pixazo
         options = ["--port", str(port), "--key", "simulator"]
         options += ["--delay", f"{self.simulator_delay:g}"]
-        redis_url = self.environ.get("REDIS_URL") or f"redis://127.0.0.1:{self.ports.redis}/0"
-        options += ["--redis", redis_url]
+        if not self.environ.get("REDIS_URL"):
+            options += ["--redis", f"redis://127.0.0.1:{self.ports.redis}/0"]
         self.settings |= {
             "PIXAZO_API_KEY": "simulator",
             "PIXAZO_BASE_URL": self.pixazo_url,

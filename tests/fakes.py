@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from vton.errors import CATALOGUE, Problem, Unavailable
-from vton.tryon.model import Garment, ProviderTask, Session, SessionState, Status
+from vton.tryon.model import Garment, ProviderTask, Session, SessionState, Status, own_photo
 from vton.tryon.ports.database import (
     Admission,
     Claim,
@@ -20,6 +20,7 @@ from vton.tryon.ports.database import (
     Limits,
     NewSession,
     Outcome,
+    PhotoSource,
     UnfinishedSession,
     UnknownGarment,
     UnknownUser,
@@ -186,6 +187,15 @@ class FakeDatabase:
     def find(self, session_id: str, user_id: str) -> Session | None:
         row = self.rows.get(session_id)
         return self._with_garment(row) if row and row.user_id == user_id else None
+
+    def photo_source(self, session_id: str, user_id: str) -> PhotoSource | None:
+        row = self.find(session_id, user_id)
+        photo = own_photo(row) if row else None
+        if row is None or photo is None:
+            return None
+        kept = [fingerprint for fingerprint, of, _ in self.keys.values() if of == session_id]
+        ours = bool(kept or session_id in self.tasks or not row.status.ended)
+        return PhotoSource(photo, row.garment_id, kept[0] if kept else None, ours)
 
     def history(
         self,

@@ -37,17 +37,17 @@ const PLENTY = 2048;
 const WORDS = {
   id: {
     'The service could not be reached.': 'Layanan tidak dapat dihubungi.',
-    'The service took too long to answer.': 'Layanan terlalu lama menjawab.',
+    'The service took too long to answer.': 'Layanan terlalu lama merespons.',
     'Check your connection and try again.': 'Periksa koneksi Anda lalu coba lagi.',
     'The service gave an answer that could not be understood.':
       'Jawaban layanan tidak dapat dipahami.',
-    'Try again in a few seconds.': 'Coba lagi dalam beberapa detik.',
+    'Try again in a few seconds.': 'Coba beberapa detik lagi.',
     'Try again later.': 'Coba lagi nanti.',
     'The picture is not there yet.': 'Gambarnya belum tersedia.',
     'It is taking longer than usual.': 'Prosesnya lebih lama dari biasanya.',
     'It goes on meanwhile. Check again in a moment.':
-      'Prosesnya tetap berjalan. Periksa lagi sebentar lagi.',
-    'The try-on was cancelled.': 'Percobaan dibatalkan.',
+      'Prosesnya tetap berjalan. Periksa lagi nanti.',
+    'The try-on was cancelled.': 'Prosesnya dibatalkan.',
     'Somebody else is signed in now.': 'Sekarang pengguna lain yang masuk.',
     'Please sign in again.': 'Silakan masuk lagi.',
     'The try-on did not work out.': 'Gambar tidak berhasil dibuat.',
@@ -388,7 +388,7 @@ export function createClient({ baseUrl = '', getToken = () => null, language, wo
   }
 
   /**
-   * Look for a session whose start was not answered: the newest of its garment that nobody follows.
+   * Find a session whose start was not answered: the newest of its garment that nobody follows.
    *
    * @param {Run} run
    */

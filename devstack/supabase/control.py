@@ -176,7 +176,8 @@ def reset() -> Response:
 @bp.post("/used")
 def used() -> Response | tuple[Response, int]:
     """Have a user tried on so many times today, for free, until a reset: their quota is nearer."""
-    asked = request.get_json(force=True, silent=True) or {}
+    asked = request.get_json(force=True, silent=True)
+    asked = asked if isinstance(asked, dict) else {}
     email, times = asked.get("email"), asked.get("times")
     if not isinstance(email, str) or type(times) is not int or not 0 < times <= 1000:
         return jsonify(message="email: a user's; times: 1 to 1000"), 400

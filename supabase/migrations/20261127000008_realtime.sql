@@ -7,6 +7,9 @@ begin
     and not exists (
       select from pg_publication_rel r join pg_publication p on p.oid = r.prpubid
       where p.pubname = 'supabase_realtime' and r.prrelid = 'public.try_on_history'::regclass)
+    -- A table without a primary key could not be updated any more.
+    and exists (
+      select from pg_index where indrelid = 'public.try_on_history'::regclass and indisprimary)
   then
     alter publication supabase_realtime add table public.try_on_history;
   end if;

@@ -35,7 +35,10 @@ before(() => new Promise((resolve) => {
     resolve();
   });
 }));
-after(() => server.close());
+after(() => {
+  server.close();
+  server.closeAllConnections(); // some were never answered
+});
 beforeEach(() => {
   answers = [];
   requests = [];

@@ -9,6 +9,7 @@ import pytest
 from fakes import START, World
 
 from vton.errors import Problem, Unavailable
+from vton.tryon.answers import Started
 from vton.tryon.model import (
     UNFINISHED,
     SessionState,
@@ -946,11 +947,20 @@ def test_an_eta_is_what_the_last_ones_took(
 # -- the photo of another try-on ---------------------------------------------------------------
 
 
+OTHER = str(uuid4())
+
+
+def again(world: World, session_id: str, key: str | None = None) -> Started:
+    """Try another garment on with the photo of a session."""
+    world.add_garment(OTHER)
+    return world.starter.start_with_photo_of(world.user_id, OTHER, session_id, key)
+
+
 def test_the_photo_of_another_try_on_is_tried_on_without_being_sent_or_decoded_again(
     world: World,
 ) -> None:
     first = world.start(b"me")
-    started = world.starter.start_with_photo_of(world.user_id, world.garment_id, first)
+    started = again(world, first)
 
     one, other = world.session(first).photo, world.session(started.session_id).photo
     assert one != other
@@ -961,7 +971,7 @@ def test_the_photo_of_another_try_on_is_tried_on_without_being_sent_or_decoded_a
 
 def test_it_stays_when_the_first_one_is_deleted(world: World) -> None:
     first = world.start(b"me")
-    second = world.starter.start_with_photo_of(world.user_id, world.garment_id, first).session_id
+    second = again(world, first).session_id
 
     world.tryons.delete(world.user_id, first)
 
@@ -974,7 +984,7 @@ def test_it_counts_as_any_other(limit: str) -> None:
     first = world.start()
 
     with pytest.raises(Problem):
-        world.starter.start_with_photo_of(world.user_id, world.garment_id, first)
+        again(world, first)
 
     assert len(world.bucket.objects) == 1
 
@@ -1016,9 +1026,7 @@ def test_a_photo_that_cannot_be_had_is_a_wrong_field_and_leaves_nothing(
     source = without(world)
     before = dict(world.bucket.objects), dict(world.database.rows), dict(world.database.keys)
 
-    problem = refused(
-        lambda: world.starter.start_with_photo_of(world.user_id, world.garment_id, source, "key")
-    )
+    problem = refused(lambda: again(world, source, "key"))
 
     assert (problem.code, list(problem.errors or ())) == ("invalid_fields", ["photoOf"])
     assert (world.bucket.objects, world.database.rows, world.database.keys) == before
@@ -1033,30 +1041,65 @@ def test_what_of_it_could_not_be_taken_leaves_nothing(world: World, call: str, a
     world.spoil(call, after=after)
 
     with pytest.raises(Unavailable):
-        world.starter.start_with_photo_of(world.user_id, world.garment_id, first, "key")
+        again(world, first, "key")
 
     assert (world.bucket.objects, world.database.rows) == before
 
 
 def test_a_repeated_key_finds_it_also_when_the_photo_is_gone(world: World) -> None:
     first = world.start(b"me")
-    again = [world.starter.start_with_photo_of(world.user_id, world.garment_id, first, "key")]
-    again.append(world.starter.start_with_photo_of(world.user_id, world.garment_id, first, "key"))
+    found = [again(world, first, "key"), again(world, first, "key")]
     world.tryons.delete(world.user_id, first)
-    again.append(world.starter.start_with_photo_of(world.user_id, world.garment_id, first, "key"))
+    found.append(again(world, first, "key"))
 
-    assert len({one.session_id for one in again}) == 1
-    assert [one.replayed for one in again] == [False, True, True]
+    assert len({one.session_id for one in found}) == 1
+    assert [one.replayed for one in found] == [False, True, True]
 
 
 def test_a_second_tap_on_it_is_no_second_try_on(world: World) -> None:
     first = world.start(b"me")
-    tapped = [
-        world.starter.start_with_photo_of(world.user_id, world.garment_id, first).session_id
-        for _ in range(2)
-    ]
+    tapped = [again(world, first).session_id for _ in range(2)]
 
     assert tapped[0] == tapped[1]
+
+
+@pytest.mark.parametrize("key", [None, "another key"])
+def test_the_same_garment_with_its_photo_is_the_same_try_on_while_it_is_under_way(
+    world: World, key: str | None
+) -> None:
+    first = world.start(b"me")
+    twice = [
+        world.starter.start_with_photo_of(world.user_id, world.garment_id, first, key)
+        for _ in range(2)
+    ]
+    world.runner.run(first)
+    after = world.starter.start_with_photo_of(world.user_id, world.garment_id, first, key)
+
+    assert [one.session_id for one in twice] == [first, first]
+    assert (after.session_id == first) == (key is not None)
+    assert len(world.provider.submitted) == 1
+
+
+def test_a_photo_from_before_this_service_is_made_safe_first(world: World) -> None:
+    first = world.start(b"me")
+    world.database.fail(first, "interrupted")
+    photo = world.session(first).photo
+    world.bucket.put(photo, b"raw", "image/jpeg", replace=True)
+    world.database.keys.clear()
+
+    second = again(world, first).session_id
+
+    assert world.bucket.objects[world.session(second).photo] == b"jpeg of raw"
+
+
+def test_what_is_being_undone_is_not_found_again(world: World) -> None:
+    """Else its user would be told that it was taken, and then that it is not there."""
+    first = world.start(b"me")
+    world.clock.sleep(1)
+    world.bucket.remove([world.session(first).photo])
+    world.spoil("sessions.undo")
+
+    assert refused(lambda: again(world, first, "key")).code == "idempotency_in_progress"
 
 
 # -- history ---------------------------------------------------------------------------------

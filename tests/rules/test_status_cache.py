@@ -200,6 +200,12 @@ def test_extending_nothing_is_nothing(polls: Polls) -> None:
 # -- what cannot be read -----------------------------------------------------------------------
 
 
+def test_an_entry_of_the_release_before_is_read(polls: Polls) -> None:
+    polls.redis.set(KEY, b'2["failed", "busy", "Too many.", 1.5, 2.5]', ex=9)
+
+    assert polls.statuses.find(USER, SESSION).state == SessionState(Status.FAILED, "busy", 1.5, 2.5)
+
+
 @pytest.mark.parametrize(
     "entry",
     [
@@ -215,11 +221,12 @@ def test_extending_nothing_is_nothing(polls: Polls) -> None:
         b"2\xff\xfe",
         b'2["processing"]',
         b'2["processing", null, null, 1.5, 2.5, "of another version"]',
-        b'2["waiting", null, null, null, null]',
-        b"2[null, null, null, null, null]",
-        b"2[[], {}, null, null, null]",
+        b'2["processing", null, 1.5]',
+        b'2["waiting", null, null, null]',
+        b"2[null, null, null, null]",
+        b"2[[], {}, null, null]",
         b'2{"status": "processing"}',
-        b'["processing", null, null, null, null]',
+        b'["processing", null, null, null]',
     ],
 )
 def test_an_entry_that_cannot_be_read_is_none(polls: Polls, entry: bytes) -> None:

@@ -696,7 +696,7 @@ def test_the_history_is_worded_for_who_reads_it(asker: Asker) -> None:
 
     (item,) = answer.get_json()["data"]
     assert item["error_message"] == "Foto tidak dapat digunakan untuk mencoba pakaian."
-    assert item["error"]["hint"].startswith("Gunakan foto terang")
+    assert item["error"]["hint"].startswith("Gunakan foto yang terang")
     assert "Accept-Language" in answer.headers["Vary"]
 
 

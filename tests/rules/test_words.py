@@ -40,7 +40,7 @@ def test_there_is_indonesian() -> None:
 def spoken_by(text: str, function: str) -> set[str]:
     """The sentences that a script or template hands to its translating function."""
     found = re.findall(rf"\b{function}\(\s*'((?:[^'\\]|\\.)*)'", text)
-    return {sentence.replace("'", "'") for sentence in found}
+    return {sentence.replace("\\'", "'") for sentence in found}
 
 
 def of_the_page() -> set[str]:

@@ -90,13 +90,24 @@ def _file(name: str, cache_control: str) -> Response:
     if name not in assets.files:
         raise NotFound
     path = assets.files[name]
-    response = send_from_directory(path.parent, path.name)
-    if kind := TYPES.get(path.suffix):
-        response.headers["Content-Type"] = get_content_type(kind, "utf-8")
-        response.vary.add("Accept-Encoding")
-        if request.accept_encodings.quality("gzip") > 0 and response.status_code == 200:
-            response.direct_passthrough = False
-            response.set_data(assets.compressed[name])
-            response.headers["Content-Encoding"] = "gzip"
+    kind = TYPES.get(path.suffix)
+    if kind is None:
+        response = send_from_directory(path.parent, path.name)
+    else:
+        response = _text(name, get_content_type(kind, "utf-8"))
     response.headers["Cache-Control"] = cache_control
+    return response
+
+
+def _text(name: str, content_type: str) -> Response:
+    """Return a file that is text: compressed, for who takes that, under a tag of its own."""
+    assets = _assets()
+    small = request.accept_encodings.quality("gzip") > 0
+    body = assets.compressed[name] if small else assets.files[name].read_bytes()
+    response = Response(body, content_type=content_type)
+    response.vary.add("Accept-Encoding")
+    if small:
+        response.headers["Content-Encoding"] = "gzip"
+    response.set_etag(f"{assets.folder}-gzip" if small else assets.folder)
+    response.make_conditional(request)  # without ranges: two parts may be of two encodings
     return response

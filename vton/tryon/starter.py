@@ -15,12 +15,13 @@ from vton.deadline import within
 from vton.errors import REASONS, Problem, Reason, Unavailable
 from vton.tryon.admission import refusal
 from vton.tryon.answers import Started
-from vton.tryon.model import Status, own_photo, photo_path
+from vton.tryon.model import Status, photo_path
 from vton.tryon.ports.clock import Clock
 from vton.tryon.ports.database import (
     Admission,
     Limits,
     NewSession,
+    PhotoSource,
     Sessions,
     UnknownGarment,
     UnknownUser,
@@ -73,20 +74,31 @@ class Starter:
         self, user_id: str, garment_id: str, session_id: str, idempotency_key: str | None = None
     ) -> Started:
         """Do the same with the photo of another of the user's sessions, which is copied."""
+        source = self.sessions.photo_source(session_id, user_id)
         new = self._new(user_id, garment_id, f"photoOf={session_id}".encode(), idempotency_key)
-        session = self.sessions.find(session_id, user_id)
-        photo = own_photo(session) if session else None
+        if source and source.fingerprint and source.garment_id == garment_id:
+            new = replace(
+                new, fingerprint=source.fingerprint
+            )  # the very same: a second tap, perhaps
         try:
-            if photo is None:
+            if source is None:
                 raise PictureMissing(session_id)
-            return self._begin(new, lambda path: self.pictures.copy(photo, path))
+            return self._begin(new, self._copier(source, user_id))
         except PictureMissing:
             with _told():
                 found = self.sessions.check(new, self.limits)
-            if found and found[0] is Admission.REPLAY and found[1]:
-                return Started(found[1], replayed=True)  # begun while the photo was there
+            admission, earlier = found or (None, None)
+            if admission is Admission.REPLAY and earlier and self._is_taken(user_id, earlier):
+                return Started(earlier, replayed=True)  # begun while the photo was there
             gone = Reason(REASONS["photo_gone"], "No try-on of this user whose photo is there.")
             raise Problem("invalid_fields", errors={"photoOf": [gone]}) from None
+
+    def _copier(self, source: PhotoSource, user_id: str) -> Callable[[str], None]:
+        """Return what stores the source's photo under a path. Raises PictureMissing and Problem."""
+        if source.normalised:
+            return lambda path: self.pictures.copy(source.photo, path)
+        jpeg = self.photos.normalise_photo(self.pictures.get(source.photo), user_id)
+        return lambda path: self.pictures.put(path, jpeg, "image/jpeg", replace=False)
 
     def _new(
         self, user_id: str, garment_id: str, photo: bytes, idempotency_key: str | None

@@ -65,7 +65,8 @@ class StatusMiddleware:
         def noting(status: str, headers: Headers, exc_info: Any = None) -> Any:
             common = [(k, v) for k, v in headers if k in COMMON]
             allowed = asker[0] is None or any(k == "Access-Control-Allow-Origin" for k, _ in common)
-            if status.startswith("200 ") and allowed:
+            kept_by_clients = any(k == "ETag" for k, _ in headers)
+            if status.startswith("200 ") and allowed and kept_by_clients:
                 self._keep(asker, common)
             return start_response(status, headers, exc_info)
 

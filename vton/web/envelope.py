@@ -70,16 +70,17 @@ def failure(problem: Problem, headers: Mapping[str, str] | None = None) -> Respo
 def failure_body(problem: Problem, request_id: str | None, language: str = ENGLISH) -> Answer:
     """Return `message` and `hint` for people, in their language, and the rest for programs.
 
-    Where fields are wrong the reasons are the message.
+    Where fields are wrong the reasons are the message, if they are in words for people.
     """
     spec = problem.spec
     reasons = {field: [_as_reason(why) for why in all_] for field, all_ in _errors_of(problem)}
+    plain = any(isinstance(why, str) for _, all_ in _errors_of(problem) for why in all_)
     words = {field: [translated(why.text, language) for why in reasons[field]] for field in reasons}
     details = [
         f"{field}: {why.detail}" for field in reasons for why in reasons[field] if why.detail
     ]
     message = translated(spec.message, language)
-    if words and problem.code == "invalid_fields":
+    if words and problem.code == "invalid_fields" and not plain:
         message = " ".join(dict.fromkeys(why for all_ in words.values() for why in all_))
     body: dict[str, object] = {
         "success": False,
@@ -101,7 +102,7 @@ def _errors_of(problem: Problem) -> Iterable[tuple[str, Sequence[str | Reason]]]
 
 
 def _as_reason(why: str | Reason) -> Reason:
-    return why if isinstance(why, Reason) else Reason(why)
+    return why if isinstance(why, Reason) else Reason(why, why)
 
 
 def init_app(app: Flask) -> None:

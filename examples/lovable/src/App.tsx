@@ -5,6 +5,7 @@ import { GarmentPicker } from '@/components/GarmentPicker';
 import { History } from '@/components/History';
 import { PhotoPicker } from '@/components/PhotoPicker';
 import { SignIn } from '@/components/SignIn';
+import { useOnline } from '@/hooks/useOnline';
 import { useSession } from '@/hooks/useSession';
 import { useTryOn } from '@/hooks/useTryOn';
 import { supabase } from '@/integrations/supabase/client';
@@ -12,6 +13,7 @@ import { words } from '@/lib/words';
 
 export function App() {
   const session = useSession();
+  const online = useOnline();
   return (
     <main className="mx-auto max-w-4xl space-y-8 p-4 text-stone-900">
       <header className="flex flex-wrap items-center justify-between gap-3">
@@ -22,6 +24,7 @@ export function App() {
           </button>
         )}
       </header>
+      {!online && <p role="status">{words.offline}</p>}
       {session === null && <p>{words.lead}</p>}
       {session === null && <SignIn />}
       {session && <FittingRoom key={session.user.id} />}
@@ -35,25 +38,25 @@ function FittingRoom() {
   const [missing, setMissing] = useState(false);
   const [ended, setEnded] = useState(0);
   const onEnd = useCallback(() => setEnded((count) => count + 1), []);
-  const { stage, start, resume, cancel, clear } = useTryOn(onEnd);
+  const { stage, garmentName, start, again, resume, cancel, clear } = useTryOn(onEnd);
   const busy = stage.at === 'sending' || stage.at === 'waiting';
 
   useEffect(() => {
-    resume().catch(console.error);
+    resume().catch((problem) => problem?.name === 'AbortError' || console.error(problem));
   }, [resume]);
 
   function tryOn() {
     setMissing(!photo || !garment);
-    if (photo && garment) void start(photo, garment.id);
+    if (photo && garment) void start(photo, garment);
   }
 
   return (
     <>
       <Fitting
         stage={stage}
-        garmentName={garment?.name ?? ''}
+        garmentName={garmentName}
         onCancel={() => void cancel()}
-        onAgain={tryOn}
+        onAgain={() => void again()}
         onNext={(sessionId) => {
           setPhoto({ photoOf: sessionId });
           clear();

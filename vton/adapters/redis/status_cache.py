@@ -144,7 +144,10 @@ def _load_typical(value: bytes) -> TypicalDurations | None:
 def _load(entry: bytes) -> SessionState | None:
     """The state; None of a delete's mark, and of what another version of us has written."""
     try:
-        status, code, queued_at, began_at = json.loads(entry[1:])
+        status, code, *rest = json.loads(entry[1:])
+        if len(rest) == 3:  # the release before had the message there, too
+            rest = rest[1:]
+        queued_at, began_at = rest
         return SessionState(Status(status), code, queued_at, began_at)
     except (ValueError, TypeError):
         return None

@@ -22,12 +22,13 @@ from vton.adapters.supabase.rows import (
     rows,
 )
 from vton.errors import CATALOGUE, Unavailable
-from vton.tryon.model import ENDED, UNFINISHED, Garment, ProviderTask, Session, Status
+from vton.tryon.model import ENDED, UNFINISHED, Garment, ProviderTask, Session, Status, own_photo
 from vton.tryon.ports.database import (
     Admission,
     Erasure,
     Limits,
     NewSession,
+    PhotoSource,
     UnfinishedSession,
     UnknownGarment,
     UnknownUser,
@@ -79,6 +80,18 @@ class SessionRows:
     def find(self, session_id: str, user_id: str) -> Session | None:
         query = self._table().select(_SESSION).eq("id", session_id).eq("user_id", user_id)
         return self._first(rows(query))
+
+    def photo_source(self, session_id: str, user_id: str) -> PhotoSource | None:
+        query = self._table().select(_CLAIMED_SESSION).eq("id", session_id).eq("user_id", user_id)
+        session = self._first(rows(query))
+        photo = own_photo(session) if session else None
+        if session is None or photo is None:
+            return None
+        keys = self._client.table("idempotency_keys").select("fingerprint")
+        found = rows(keys.eq("session_id", session_id).limit(1))
+        fingerprint = found[0]["fingerprint"] if found else None
+        ours = bool(found or session.task or not session.status.ended)
+        return PhotoSource(photo, session.garment_id, fingerprint, ours)
 
     def history(
         self,

@@ -95,6 +95,21 @@ class Erasure:
     final: bool
 
 
+@dataclass(frozen=True, slots=True)
+class PhotoSource:
+    """A session whose photo can be tried on again.
+
+    `photo` is its object's path, `fingerprint` that of the request that sent it, where that is
+    still known. `normalised` is whether this service is known to have stored it: the photo of a
+    row from before may be anything.
+    """
+
+    photo: str
+    garment_id: str | None
+    fingerprint: str | None
+    normalised: bool
+
+
 class UnknownGarment(Exception):
     """There is no garment of that id."""
 
@@ -135,6 +150,13 @@ class Sessions(Protocol):
 
     def find(self, session_id: str, user_id: str) -> Session | None:
         """Return the user's session, or None where they have none of that id."""
+        ...
+
+    def photo_source(self, session_id: str, user_id: str) -> PhotoSource | None:
+        """Return what is to be known of the user's session to try its photo on again.
+
+        None where they have none of that id, or its photo is of no use.
+        """
         ...
 
     def history(

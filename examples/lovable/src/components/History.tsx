@@ -1,4 +1,4 @@
-import { useEffect, useState } from 'react';
+import { useEffect, useRef, useState } from 'react';
 import { VtonError, type HistoryItem } from 'vton-client';
 import { Problem } from '@/components/Problem';
 import { vton } from '@/lib/vton';
@@ -9,9 +9,21 @@ export function History({ version }: { version: number }) {
   const [items, setItems] = useState<HistoryItem[]>([]);
   const [cursor, setCursor] = useState<string | null>(null);
   const [error, setError] = useState<VtonError | null>(null);
+  const [busy, setBusy] = useState(false);
+  const renewedAt = useRef(0);
 
-  const ask = (work: Promise<void>) =>
-    work.catch((problem) => problem instanceof VtonError && setError(problem));
+  async function ask(work: Promise<void>) {
+    setBusy(true);
+    await work.catch((problem) => problem instanceof VtonError && setError(problem));
+    setBusy(false);
+  }
+
+  /** URLs expire within an hour: then ask for new ones, but once a minute at most. */
+  function renew() {
+    if (Date.now() - renewedAt.current < 60_000) return;
+    renewedAt.current = Date.now();
+    void ask(load(null));
+  }
 
   async function load(from: string | null) {
     const page = await vton.listHistory({ limit: 12, cursor: from });
@@ -41,6 +53,7 @@ export function History({ version }: { version: number }) {
             <img
               src={item.thumbnailUrl ?? item.resultImageUrl ?? item.original_user_image_url ?? ''}
               alt=""
+              onError={renew}
               className="aspect-[3/4] w-full object-cover"
             />
             <p>{item.garment?.name}</p>
@@ -52,7 +65,7 @@ export function History({ version }: { version: number }) {
         ))}
       </ul>
       {cursor && (
-        <button className="button" onClick={() => ask(load(cursor))}>
+        <button className="button" disabled={busy} onClick={() => ask(load(cursor))}>
           {words.more}
         </button>
       )}

@@ -26,6 +26,7 @@ export function PhotoPicker({ photo, onChoose }: { photo: Photo | null; onChoose
           onChange={(event) => {
             const [file] = event.target.files ?? [];
             if (file) onChoose(file);
+            event.target.value = ''; // so that the same file can be chosen again
           }}
         />
       </label>

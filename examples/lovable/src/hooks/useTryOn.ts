@@ -1,5 +1,6 @@
 import { useCallback, useEffect, useRef, useState } from 'react';
 import { VtonError, type Photo, type SessionStatus, type Success, type TryOn, type WaitOptions } from 'vton-client';
+import { supabase } from '@/integrations/supabase/client';
 import { vton } from '@/lib/vton';
 
 export type Stage =
@@ -9,10 +10,17 @@ export type Stage =
   | { at: 'success'; result: Success }
   | { at: 'failed'; error: VtonError };
 
+type Begin = (options: WaitOptions) => TryOn;
+
+const asProblem = (error: unknown) =>
+  error instanceof VtonError ? error : new VtonError(String(error), { cause: error });
+
 /** One try-on: sent, followed to its end, cancelled, found again after a reload. */
 export function useTryOn(onEnd: () => void) {
   const [stage, setStage] = useState<Stage>({ at: 'idle' });
+  const [garmentName, setGarmentName] = useState('');
   const run = useRef<TryOn | null>(null);
+  const last = useRef<Begin | null>(null);
   const leaving = useRef(new AbortController());
   useEffect(() => {
     leaving.current = new AbortController();
@@ -20,18 +28,20 @@ export function useTryOn(onEnd: () => void) {
   }, []);
 
   const follow = useCallback(
-    async (begin: (options: WaitOptions) => TryOn) => {
+    async (begin: Begin) => {
       const { signal } = leaving.current;
       const onUpdate = ({ status, etaSeconds }: SessionStatus) => {
         if (status === 'queued' || status === 'processing') setStage({ at: 'waiting', status, etaSeconds });
       };
+      last.current = begin;
+      const mine = (run.current = begin({ signal, onUpdate }));
       try {
-        run.current = begin({ signal, onUpdate });
-        setStage({ at: 'success', result: await run.current });
+        setStage({ at: 'success', result: await mine });
       } catch (error) {
-        if (signal.aborted) return;
-        if (!(error instanceof VtonError)) throw error;
-        setStage(error.code === 'cancelled' ? { at: 'idle' } : { at: 'failed', error });
+        if (signal.aborted || run.current !== mine) return;
+        const problem = asProblem(error);
+        if (problem.status === 401) void supabase.auth.signOut({ scope: 'local' });
+        setStage(problem.code === 'cancelled' ? { at: 'idle' } : { at: 'failed', error: problem });
       }
       onEnd();
     },
@@ -39,10 +49,11 @@ export function useTryOn(onEnd: () => void) {
   );
 
   const start = useCallback(
-    (photo: Photo, garmentId: string) => {
+    (photo: Photo, garment: { id: string; name: string }) => {
+      setGarmentName(garment.name);
       setStage({ at: 'sending', fraction: 0 });
       return follow((options) =>
-        vton.tryOn(photo, garmentId, {
+        vton.tryOn(photo, garment.id, {
           ...options,
           onUploadProgress: ({ fraction }) => setStage({ at: 'sending', fraction }),
           onStatus: (status) => {
@@ -54,13 +65,25 @@ export function useTryOn(onEnd: () => void) {
     [follow],
   );
 
+  /** The same once more: what was accepted is followed again, what has ended begins anew. */
+  const again = useCallback(async () => last.current && follow(last.current), [follow]);
+
   /** Take up what a reload, or another device, has left under way. */
   const resume = useCallback(async () => {
-    const [left] = await vton.unfinished();
-    if (left) await follow((options) => vton.resume(left.sessionId, options));
+    const { signal } = leaving.current;
+    const [left] = await vton.unfinished({ signal });
+    if (!left || signal.aborted || run.current) return;
+    setGarmentName(left.garment?.name ?? '');
+    await follow((options) => vton.resume(left.sessionId, options));
   }, [follow]);
 
-  const cancel = useCallback(async () => run.current?.cancel(), []);
+  const cancel = useCallback(async () => {
+    try {
+      await run.current?.cancel();
+    } catch (error) {
+      setStage({ at: 'failed', error: asProblem(error) });
+    }
+  }, []);
   const clear = useCallback(() => setStage({ at: 'idle' }), []);
-  return { stage, start, resume, cancel, clear };
+  return { stage, garmentName, start, again, resume, cancel, clear };
 }
