@@ -98,6 +98,14 @@ def test_a_shopper_tries_on_and_the_next_garment_with_the_same_photo(
     expect(shopper.get_by_role("listitem")).to_have_count(1)
 
 
+def test_a_double_click_pays_once(shopper: Page, simulator: Simulator) -> None:
+    choose(shopper)
+    button(shopper, "Try it on").dblclick()
+    shopper.get_by_alt_text("You, wearing").wait_for()
+
+    assert len(simulator.submits()) == 1
+
+
 def test_a_failure_is_said_and_tried_again(shopper: Page, simulator: Simulator) -> None:
     button(shopper, "Try it on").click()
     expect(shopper.get_by_text("Please choose a photo and a garment.")).to_be_visible()

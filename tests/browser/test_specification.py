@@ -22,7 +22,6 @@ ORIGINAL = HERE / "specification" / "vtonService.js"
 SHA256 = "097a197c63e033269e8b942f761b3aea1fbcf1efd4d26f23fd15b19967411d0a"
 BACKEND = "import.meta.env.VITE_BACKEND_URL"
 TOKEN_MODULE = "'@/lib/supabase'"
-CLIENT = ROOT / "clients" / "js" / "vton-client.js"
 PHOTO = ROOT / "vton" / "demo" / "static" / "photos" / "amara.jpg"
 
 
@@ -126,7 +125,6 @@ def test_a_frontend_elsewhere_gets_a_picture(
         "/": ("text/html", b"<!doctype html><link rel=icon href=data:><title>Shop</title>"),
         "/supabase.js": ("text/javascript", token_module(user.token).encode()),
         "/vtonService.js": ("text/javascript", filled_in(stack.web_url, "./supabase.js").encode()),
-        "/vton-client.js": ("text/javascript", CLIENT.read_bytes()),
         "/photo.jpg": ("image/jpeg", PHOTO.read_bytes()),
     }
     with served(files) as frontend:
@@ -157,7 +155,7 @@ DOCUMENTS_CLIENT = f"""async ({{ garmentId }}) => {{
 }}"""
 OUR_CLIENT = f"""async ({{ baseUrl, garmentId, token }}) => {{
   {TAKE_PHOTO}
-  const {{ createClient }} = await import('/vton-client.js');
+  const {{ createClient }} = await import(`${{baseUrl}}/static/vton-client.js`);
   const vton = createClient({{ baseUrl, getToken: () => token }});
   const onStatus = (status) => statuses.push(status);
   const result = await vton.tryOn(photo, garmentId, {{ onStatus }});
