@@ -77,9 +77,8 @@ class Starter:
         source = self.sessions.photo_source(session_id, user_id)
         new = self._new(user_id, garment_id, f"photoOf={session_id}".encode(), idempotency_key)
         if source and source.fingerprint and source.garment_id == garment_id:
-            new = replace(
-                new, fingerprint=source.fingerprint
-            )  # the very same: a second tap, perhaps
+            # The very same, as if it were uploaded again: a second tap while it is under way.
+            new = replace(new, fingerprint=source.fingerprint)
         try:
             if source is None:
                 raise PictureMissing(session_id)

@@ -1,7 +1,7 @@
 """The one shape of every answer, and the handlers that give it to every failure there is."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import cast
 from uuid import uuid4
@@ -73,8 +73,9 @@ def failure_body(problem: Problem, request_id: str | None, language: str = ENGLI
     Where fields are wrong the reasons are the message, if they are in words for people.
     """
     spec = problem.spec
-    reasons = {field: [_as_reason(why) for why in all_] for field, all_ in _errors_of(problem)}
-    plain = any(isinstance(why, str) for _, all_ in _errors_of(problem) for why in all_)
+    errors = problem.errors or {}
+    reasons = {field: [_as_reason(why) for why in errors[field]] for field in errors}
+    plain = any(isinstance(why, str) for field in errors for why in errors[field])
     words = {field: [translated(why.text, language) for why in reasons[field]] for field in reasons}
     details = [
         f"{field}: {why.detail}" for field in reasons for why in reasons[field] if why.detail
@@ -95,10 +96,6 @@ def failure_body(problem: Problem, request_id: str | None, language: str = ENGLI
     if words:
         body["errors"] = words
     return body
-
-
-def _errors_of(problem: Problem) -> Iterable[tuple[str, Sequence[str | Reason]]]:
-    return (problem.errors or {}).items()
 
 
 def _as_reason(why: str | Reason) -> Reason:
