@@ -66,9 +66,7 @@ class Starter:
         if self.photos.may_take_long(photo) and (earlier := self._check(new)):
             return Started(earlier, replayed=True)
         jpeg = self.photos.normalise_photo(photo, user_id)
-        return self._begin(
-            new, lambda path: self.pictures.put(path, jpeg, "image/jpeg", replace=False)
-        )
+        return self._begin(new, self._storer(jpeg))
 
     def start_with_photo_of(
         self, user_id: str, garment_id: str, session_id: str, idempotency_key: str | None = None
@@ -96,7 +94,10 @@ class Starter:
         """Return what stores the source's photo under a path. Raises PictureMissing and Problem."""
         if source.normalised:
             return lambda path: self.pictures.copy(source.photo, path)
-        jpeg = self.photos.normalise_photo(self.pictures.get(source.photo), user_id)
+        return self._storer(self.photos.normalise_photo(self.pictures.get(source.photo), user_id))
+
+    def _storer(self, jpeg: bytes) -> Callable[[str], None]:
+        """Return what stores a photo under a path."""
         return lambda path: self.pictures.put(path, jpeg, "image/jpeg", replace=False)
 
     def _new(
