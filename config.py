@@ -5,7 +5,9 @@
 
 import os
 import re
-from collections.abc import Mapping
+from base64 import urlsafe_b64decode
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -15,7 +17,14 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 
 class ConfigError(SystemExit):
-    """A setting is missing or makes no sense; ends the process with one line that names it."""
+    """A setting is missing or makes no sense; ends the process with one line that names it.
+
+    `lines` has one for each setting that is wrong.
+    """
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        super().__init__(lines[0])
+        self.lines = lines
 
 
 def _url(*schemes: str) -> BeforeValidator:
@@ -56,6 +65,16 @@ def _wrong(why: str) -> PydanticCustomError:
     return PydanticCustomError("setting", "{why}", {"why": why})
 
 
+def _public_key(text: str) -> str:
+    """Refuse a secret key: the page at / shows this one to everybody."""
+    payload = text.split(".")[1] if text.count(".") == 2 else ""
+    with suppress(ValueError):
+        claims = urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
+        if text.startswith("sb_secret_") or b"service_role" in claims:
+            raise _wrong("is a secret key, and everybody sees it: take the publishable one")
+    return text
+
+
 def _database_url(text: str) -> str:
     if not text.startswith(("postgresql://", "postgres://")):
         raise _wrong("must be a URL that begins with postgresql://")
@@ -84,7 +103,7 @@ class Config(BaseModel):
     supabase_jwt_issuer: str = ""
     supabase_service_role_key: Secret
     supabase_jwt_secret: Secret = ""
-    supabase_publishable_key: str = ""
+    supabase_publishable_key: Annotated[str, AfterValidator(_public_key)] = ""
     storage_bucket: str = "vton-assets"
     redis_url: Annotated[RedisUrl, Field(repr=False)]
     redis_ssl_cert_reqs: Literal["required", "none"] = "required"
@@ -112,6 +131,9 @@ class Config(BaseModel):
     worker_concurrency: Annotated[Limit, Field(ge=1)] = 100
     web_concurrency: Annotated[Limit, Field(ge=1)] = 1
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["text", "json"] = "text"
+    sentry_dsn: Annotated[WebUrl, Field(repr=False)] = ""
+    metrics_token: Secret = ""
     demo_email: str = ""
     demo_password: Secret = ""
     admin_user: str = "admin"
@@ -121,6 +143,11 @@ class Config(BaseModel):
     def public_url(self) -> str:
         """Where browsers and the provider reach Supabase: signed links begin with it."""
         return self.supabase_public_url or self.supabase_url
+
+    @property
+    def project(self) -> str:
+        """What the project is called where one has to be told from another: its host."""
+        return urlsplit(self.public_url).hostname or ""
 
     @property
     def jwt_issuers(self) -> tuple[str, ...]:
@@ -146,7 +173,7 @@ class Config(BaseModel):
         try:
             return cls(**given)
         except ValidationError as error:
-            raise ConfigError(_line(error.errors()[0])) from None
+            raise ConfigError([_line(one) for one in error.errors()]) from None
 
 
 def _line(error: ErrorDetails) -> str:

@@ -1,21 +1,34 @@
 """How gunicorn runs the web process. Where it listens, PORT says (gunicorn's own default)."""
 
-import os
 from typing import Any
 
 from config import Config
-from vton.adapters.redis.connection import refuse_cluster
+from vton import log
 from vton.process import hide_from_others
 
-
-def on_starting(_server: Any) -> None:
-    """Say in a line what would never work, before anything is started."""
-    hide_from_others()
-    config = Config.from_env()
-    refuse_cluster(config.redis_url, config.redis_ssl_cert_reqs)
+# Nothing here imports what speaks TLS: gevent has to come before that, in each worker.
+hide_from_others()
+_config = Config.from_env()  # ends the server, with a line, where a setting is wrong
 
 
-workers = int(os.environ.get("WEB_CONCURRENCY") or 1)
+def post_worker_init(worker: Any) -> None:
+    """Check whether the process can work, and say that it is ready."""
+    from vton import start
+
+    with worker.ending_the_master():
+        start.web(_config, worker.wsgi.extensions["services"])
+
+
+def worker_exit(_server: Any, worker: Any) -> None:
+    """Add up what the process has counted."""
+    from vton import start
+
+    if worker.booted:
+        start.end(worker.wsgi.extensions["services"])
+
+
+logconfig_dict = log.settings_of_gunicorn(_config.log_format)
+workers = _config.web_concurrency
 # Measured on 2 cores, one process, the real parts behind it (2026-11-24), as polls a second and
 # their 99th percentile:
 #

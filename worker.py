@@ -5,8 +5,7 @@ import threading
 from contextlib import suppress
 
 from config import Config
-from vton import log
-from vton.adapters.redis.connection import refuse_cluster
+from vton import log, start
 from vton.adapters.redis.queue import Liveness, open_queue
 from vton.adapters.redis.rq_worker import ThreadedWorker
 from vton.process import hide_from_others
@@ -31,8 +30,7 @@ def main() -> None:
     limit_arenas()
     hide_from_others()
     config = Config.from_env()
-    log.configure(config.log_level)
-    refuse_cluster(config.redis_url, config.redis_ssl_cert_reqs)
+    log.configure(config.log_level, config.log_format)
     services = connect(config, WORKER_REDIS_CONNECTIONS)
     worker = ThreadedWorker(
         open_queue(services.redis),
@@ -42,11 +40,14 @@ def main() -> None:
         Liveness(services.redis),
     )
     worker.install_signal_handlers()
+    if not start.worker(config, services):
+        return
     sweeping = threading.Thread(
         target=services.sweep.run_forever, args=(services.shutdown,), name="sweep", daemon=True
     )
     sweeping.start()
     worker.work()
+    start.end(services)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from vton.tryon.ports.database import (
     UnknownGarment,
     UnknownUser,
 )
+from vton.tryon.ports.pauses import Pause
 from vton.tryon.ports.photos import ResultKind
 from vton.tryon.ports.provider import Inputs, Progress
 from vton.tryon.ports.queue import CachedStatus, TypicalDurations
@@ -112,6 +113,8 @@ class FakeDatabase:
         self.claims: dict[str, str] = {}
         self.tasks: dict[str, ProviderTask] = {}
         self.erasures: dict[int, tuple[str, datetime, bool]] = {}
+        self.log: dict[str, datetime] = {}
+        self.looks: dict[str, int] = {}
 
     # -- sessions ------------------------------------------------------------------------
 
@@ -140,6 +143,7 @@ class FakeDatabase:
             self.clock.now(),
         )  # fmt: skip
         self.keys[key] = new.fingerprint, new.id, self.clock.now()
+        self.log[new.id] = self.clock.now()
         return Admission.CREATED, new.id
 
     def _over(self, user_id: str, limits: Limits) -> Admission | None:
@@ -180,6 +184,9 @@ class FakeDatabase:
         self.keys = {key: value for key, value in self.keys.items() if value[1] != session_id}
         self._delete(session_id)
         return True
+
+    def delete_log(self, before: datetime) -> None:
+        self.log = {key: at for key, at in self.log.items() if at >= before}
 
     def delete_idempotency_keys(self, before: datetime) -> None:
         self.keys = {key: value for key, value in self.keys.items() if value[2] >= before}
@@ -231,10 +238,12 @@ class FakeDatabase:
         row = self._with_garment(self.rows[session_id])
         return replace(row, task=self.tasks.get(session_id))
 
-    def succeed(self, session_id: str, result: str) -> bool:
+    def succeed(self, session_id: str, result: str, looks: int = 0) -> bool:
+        self.looks[session_id] = looks
         return self._update(session_id, status=Status.SUCCESS, result=result)
 
-    def fail(self, session_id: str, code: str) -> bool:
+    def fail(self, session_id: str, code: str, looks: int = 0) -> bool:
+        self.looks[session_id] = looks
         message = CATALOGUE[code].message
         failed = self._update(
             session_id, status=Status.FAILED, error_code=code, error_message=message
@@ -567,6 +576,16 @@ class FakeProvider:
         return _next(self.downloads, b"png")
 
 
+class FakePauses:
+    """`Pauses`: the operator's, as a test sets it."""
+
+    def __init__(self) -> None:
+        self.pause: Pause | None = None
+
+    def current(self) -> Pause | None:
+        return self.pause
+
+
 def _next(answers: list[T | Exception], otherwise: T) -> T:
     answer = answers.pop(0) if answers else otherwise
     if isinstance(answer, Exception):
@@ -622,6 +641,7 @@ class World:
         self.provider = FakeProvider(self.clock)
         self.queue, self.polls = FakeJobs(), FakeStatusCache()
         self.circuit_breaker = FakeCircuitBreaker(self.clock)
+        self.pauses = FakePauses()
         self.photos = FakePhotos()
         self.sessions: Any = Spoilable(self.database)
         self.pictures: Any = Spoilable(self.bucket)
@@ -631,7 +651,7 @@ class World:
         self.add_garment(self.garment_id)
         self.starter = Starter(
             sessions=self.sessions, pictures=self.pictures, photos=self.photos, jobs=self.jobs,
-            circuit_breaker=self.circuit_breaker, clock=self.clock,
+            circuit_breaker=self.circuit_breaker, pauses=self.pauses, clock=self.clock,
             limits=limits or Limits(0, 0, 0, 0),
         )  # fmt: skip
         self.tryons = TryOns(

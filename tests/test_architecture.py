@@ -278,6 +278,7 @@ PORTS = {
         "StatusCache": fakes.FakeStatusCache,
         "CircuitBreaker": fakes.FakeCircuitBreaker,
     },
+    "pauses": {"Pauses": fakes.FakePauses},
     "provider": {"Provider": fakes.FakeProvider},
     "clock": {"Clock": fakes.FakeClock, "Shutdown": fakes.FakeClock},
 }

@@ -47,6 +47,10 @@ CATALOGUE: Mapping[str, ErrorSpec] = {
         401, "You are not signed in.", "Please sign in.",
         detail="Use ADMIN_USER and ADMIN_PASSWORD.",
     ),
+    "metrics_token_needed": ErrorSpec(
+        401, "You are not signed in.", "Please sign in.",
+        detail="Send METRICS_TOKEN as 'Authorization: Bearer …'.",
+    ),
     "read_only": ErrorSpec(
         403, "This page only shows.", "Nothing can be changed here.", detail="Use the API."
     ),
@@ -138,6 +142,9 @@ CATALOGUE: Mapping[str, ErrorSpec] = {
         503, "The try-on service is not available at the moment.", "Try again in a minute.",
         retryable=True,
     ),
+    "paused": ErrorSpec(
+        503, "Try-ons are taking a break.", "Come back a little later.", retryable=True
+    ),
     "paid_cap_reached": ErrorSpec(
         503, "Today's try-ons are used up.", "Try again tomorrow.", retryable=True
     ),
@@ -201,7 +208,7 @@ class Problem(Exception):
     """A failure from the catalogue, raised anywhere and answered in the envelope.
 
     `errors` names the wrong fields, each with its reasons; `retry_after` is in seconds,
-    `policy` names the limit that was reached.
+    `policy` names the limit that was reached, `message` replaces the catalogue's.
     """
 
     def __init__(
@@ -211,6 +218,7 @@ class Problem(Exception):
         errors: Mapping[str, Sequence[str | Reason]] | None = None,
         retry_after: int | None = None,
         policy: str | None = None,
+        message: str | None = None,
     ) -> None:
         super().__init__(code)
         self.code = code
@@ -218,6 +226,7 @@ class Problem(Exception):
         self.errors = errors
         self.retry_after = retry_after
         self.policy = policy
+        self.message = message or self.spec.message
 
 
 class MigrationFailed(Exception):

@@ -1,42 +1,112 @@
-"""One line an event, `key=value`, to standard output: what Heroku's log drains expect."""
+"""One line an event, to standard output: what Heroku's log drains expect.
 
+As text, each line begins `time LEVEL logger request=… session=…`, a traceback's lines too, so that
+a search for an id finds all there is about it; as JSON (`LOG_FORMAT=json`), the same are fields.
+"""
+
+import hashlib
 import logging
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any, Literal, TextIO
 
-request_id: ContextVar[str] = ContextVar("request_id", default="-")
-"""The id of the request, or of the try-on session, that this thread works on."""
+from pythonjsonlogger.json import JsonFormatter
+
+Format = Literal["text", "json"]
+
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+"""The id of the request that is being answered, empty outside one."""
+session_id: ContextVar[str] = ContextVar("session_id", default="")
+"""The id of the try-on that is being worked on: it follows one through both processes."""
+
+_QUIET = ("httpx", "httpcore", "urllib3", "hpack", "PIL", "rq.worker", "rq.job")
+"""Libraries that would log a URL with a signature, or a line for every job."""
+_PLAIN = {*vars(logging.makeLogRecord({})), "message", "asctime", "request", "session"}
 
 
-class _AddRequestId(logging.Filter):
+@contextmanager
+def about(session: str) -> Iterator[None]:
+    """Have all that is logged meanwhile carry a try-on's id."""
+    token = session_id.set(session)
+    try:
+        yield
+    finally:
+        session_id.reset(token)
+
+
+class _AddIds(logging.Filter):
+    """Adds the ids to each line, and counts those that are an alarm."""
+
     def filter(self, record: logging.LogRecord) -> bool:
-        record.request_id = request_id.get()
+        if str(record.msg).startswith("ALARM"):
+            from vton import metrics  # speaks TLS: see gunicorn.conf.py
+
+            metrics.ALARMS.inc()
+        for name, value in (("request", request_id.get()), ("session", session_id.get())):
+            if value and not hasattr(record, name):
+                setattr(record, name, value)
         return True
 
 
-def configure(level: str) -> None:
-    """Send all logs of `level` and above to standard output.
+class _Text(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the event, and behind it what came as `extra`, each line behind the same head."""
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        head = f"{at.replace('+00:00', 'Z')} {record.levelname} {record.name}"
+        for name in ("request", "session"):
+            if value := getattr(record, name, ""):
+                head += f" {name}={value}"
+        event = record.getMessage()
+        for name, value in vars(record).items():
+            if name not in _PLAIN:
+                event += f" {name}={value}"
+        if record.exc_info:
+            event += f"\n{self.formatException(record.exc_info)}"
+        return "\n".join(f"{head} {line}" for line in event.splitlines() or [""])
 
-    Libraries that would log a URL with a signature or a line for every job are held at
-    WARNING.
-    """
-    handler = logging.StreamHandler(sys.stdout)
-    handler.addFilter(_AddRequestId())
-    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s id=%(request_id)s %(message)s"))
-    logging.basicConfig(level=level, handlers=[handler], force=True)
-    for name in (
-        "httpx",
-        "httpcore",
-        "urllib3",
-        "hpack",
-        "PIL",
-        "rq.worker",
-        "rq.job",
-    ):
+
+def _formatter(kind: Format) -> logging.Formatter:
+    if kind == "text":
+        return _Text()
+    names = {"levelname": "level", "name": "logger"}
+    return JsonFormatter(
+        "%(levelname)s %(name)s %(message)s", rename_fields=names, timestamp="time"
+    )
+
+
+def configure(level: str, kind: Format = "text", stream: TextIO | None = None) -> None:
+    """Send all logs of `level` and above to standard output, or to another stream."""
+    logging.basicConfig(level=level, handlers=[handler(kind, stream)], force=True)
+    logging.captureWarnings(True)
+    for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def handler(kind: Format, stream: TextIO | None = None) -> logging.Handler:
+    """Return what writes the lines."""
+    writer = logging.StreamHandler(stream or sys.stdout)
+    writer.addFilter(_AddIds())
+    writer.setFormatter(_formatter(kind))
+    return writer
+
+
+def settings_of_gunicorn(kind: Format) -> Mapping[str, Any]:
+    """Return gunicorn's `logconfig_dict`: what the server says of itself reads like the rest."""
+    return {
+        "handlers": {"ours": {"()": "vton.log.handler", "kind": kind}},
+        "root": {"level": "INFO", "handlers": ["ours"]},
+        "loggers": {"gunicorn.error": {"level": "INFO", "handlers": [], "propagate": True}},
+    }
+
+
+def hashed(user_id: str) -> str:
+    """Return what the log has in place of a user's id (a random UUID, so it cannot be guessed)."""
+    return hashlib.sha256(user_id.encode()).hexdigest()[:12]
 
 
 _NOT_FOR_THE_LOG = re.compile(

@@ -10,7 +10,7 @@ from redis import Redis
 from supabase import Client
 
 from config import Config
-from vton.adapters.clock import SystemClock
+from vton import metrics
 from vton.adapters.health import DatabaseHealth, RedisHealth
 from vton.adapters.http.client import HttpClient
 from vton.adapters.http.download import Downloads, is_loopback
@@ -19,11 +19,15 @@ from vton.adapters.pixazo.throttle import Throttle
 from vton.adapters.redis.cache import Cache
 from vton.adapters.redis.circuit_breaker import RedisCircuitBreaker
 from vton.adapters.redis.connection import connect_redis
+from vton.adapters.redis.operations import RedisOperations
 from vton.adapters.redis.queue import SessionJobs
+from vton.adapters.redis.shared_metrics import SharedMetrics
 from vton.adapters.redis.signed_urls import SignedUrlCache
 from vton.adapters.redis.status_cache import RedisStatusCache
 from vton.adapters.supabase.client import connect_supabase
+from vton.adapters.supabase.clock import DatabaseClock
 from vton.adapters.supabase.garments import GarmentRows
+from vton.adapters.supabase.operations import GarmentRemover, PauseRows, RecordRows
 from vton.adapters.supabase.storage import Bucket
 from vton.adapters.supabase.submit_ledger import SubmitRows
 from vton.adapters.supabase.tables import ErasureRows, SessionRows
@@ -32,9 +36,8 @@ from vton.garments.service import Garments
 from vton.imaging.photos import PictureConverter
 from vton.imaging.sandbox import Sandbox
 from vton.imaging.slots import DecoderSlots, count_slots, memory_there_is, shared_folder
-from vton.tryon.ports.clock import Clock
+from vton.operations.watch import Watch
 from vton.tryon.ports.database import Limits
-from vton.tryon.ports.provider import Provider
 from vton.tryon.result_check import ResultCheck
 from vton.tryon.retries import Retries
 from vton.tryon.runner import SessionRunner
@@ -42,6 +45,7 @@ from vton.tryon.service import TryOns
 from vton.tryon.starter import Starter
 from vton.tryon.submitter import Submitter
 from vton.tryon.sweep import Sweep
+from vton.version import release
 from vton.web.auth import Tokens
 from vton.web.health import Health, Parts
 
@@ -63,7 +67,18 @@ class Services:
     garments: Garments
     redis: Redis
     health: Health
+    clock: DatabaseClock
+    counts: SharedMetrics
     shutdown: threading.Event
+    pictures: Bucket
+    photos: PictureConverter
+    provider: Pixazo
+    ledger: SubmitRows
+    records: RecordRows
+    pauses: PauseRows
+    queue: RedisOperations
+    garment_removal: GarmentRemover
+    watch: Watch
     migrate: Callable[[], Iterator[str]] | None = None
     """Applies the migrations, where the database's own address is known."""
 
@@ -82,7 +97,9 @@ class Adapters:
     status_cache: RedisStatusCache
     circuit_breaker: RedisCircuitBreaker
     converter: PictureConverter
-    clock: Clock
+    clock: DatabaseClock
+    provider: Pixazo
+    pauses: PauseRows
     shutdown: threading.Event
 
 
@@ -91,34 +108,47 @@ def connect(config: Config, redis_connections: int = WEB_REDIS_CONNECTIONS) -> S
     redis = connect_redis(config.redis_url, redis_connections, config.redis_ssl_cert_reqs)
     adapters = _adapters(config, redis)
     pictures, garment_rows = adapters.pictures, adapters.garment_rows
+    records = RecordRows(adapters.supabase, config.storage_bucket)
+    queue = RedisOperations(redis)
     return Services(
-        tokens=SupabaseTokens(config.supabase_url, config.supabase_jwt_secret, config.jwt_issuers),
+        tokens=_tokens(config, adapters),
         starter=_starter(config, adapters),
         tryons=TryOns(
-            sessions=adapters.sessions,
-            pictures=adapters.pictures,
-            jobs=adapters.jobs,
-            status_cache=adapters.status_cache,
-            clock=adapters.clock,
+            sessions=adapters.sessions, pictures=pictures, jobs=adapters.jobs,
+            status_cache=adapters.status_cache, clock=adapters.clock,
         ),
         runner=_runner(config, adapters),
         sweep=_sweep(config, adapters),
         garments=Garments(table=garment_rows, pictures=pictures, photos=adapters.converter),
         redis=redis,
-        health=_health(adapters, redis),
+        health=_health(config, adapters, redis),
+        clock=adapters.clock,
+        counts=SharedMetrics(redis, metrics.registry),
         migrate=(lambda: _migrate(config.supabase_db_url)) if config.supabase_db_url else None,
         shutdown=adapters.shutdown,
-    )
+        pictures=pictures,
+        photos=adapters.converter,
+        provider=adapters.provider,
+        ledger=adapters.ledger,
+        records=records,
+        pauses=adapters.pauses,
+        queue=queue,
+        garment_removal=GarmentRemover(adapters.supabase),
+        watch=Watch(records, queue, adapters.pauses, config.max_paid_per_day, release()),
+    )  # fmt: skip
 
 
 def _adapters(config: Config, redis: Redis) -> Adapters:
     supabase = connect_supabase(
         config.supabase_url, config.supabase_service_role_key, SUPABASE_CONNECTIONS
     )
+    clock = DatabaseClock(supabase)
     cache = Cache(redis)
     bucket_url = f"{config.public_url}/{config.storage_bucket}"
     signed_urls = SignedUrlCache(cache, bucket_url)
     pictures = Bucket(supabase, config.storage_bucket, signed_urls, config.public_url)
+    converter = PictureConverter(Sandbox(decoders=_decoders(config)))
+    shutdown = threading.Event()
     return Adapters(
         supabase=supabase,
         sessions=SessionRows(supabase, config.storage_bucket),
@@ -126,17 +156,19 @@ def _adapters(config: Config, redis: Redis) -> Adapters:
         erasures=ErasureRows(supabase),
         garment_rows=GarmentRows(supabase, config.storage_bucket),
         pictures=pictures,
-        jobs=SessionJobs(redis),
+        jobs=SessionJobs(redis, clock.now),
         status_cache=RedisStatusCache(cache, signed_urls),
         circuit_breaker=RedisCircuitBreaker(redis),
-        converter=PictureConverter(Sandbox(decoders=_decoders(config))),
-        clock=SystemClock(),
-        shutdown=threading.Event(),
+        converter=converter,
+        clock=clock,
+        provider=_pixazo(config, pictures, converter, clock, shutdown),
+        pauses=PauseRows(supabase),
+        shutdown=shutdown,
     )
 
 
-def _health(adapters: Adapters, redis: Redis) -> Health:
-    queue = RedisHealth(redis)
+def _health(config: Config, adapters: Adapters, redis: Redis) -> Health:
+    queue = RedisHealth(redis, config.project)
     database = DatabaseHealth(adapters.supabase, adapters.sessions, adapters.clock.now)
     ready = {
         "redis": queue.check,
@@ -154,6 +186,13 @@ def _migrate(url: str) -> Iterator[str]:
     return apply_migrations(url)
 
 
+def _tokens(config: Config, adapters: Adapters) -> SupabaseTokens:
+    return SupabaseTokens(
+        config.supabase_url, config.supabase_jwt_secret, config.jwt_issuers,
+        clock=lambda: adapters.clock.now().timestamp(),
+    )  # fmt: skip
+
+
 def _decoders(config: Config) -> DecoderSlots:
     return DecoderSlots(shared_folder(), count_slots(memory_there_is(), config.web_concurrency))
 
@@ -165,6 +204,7 @@ def _starter(config: Config, adapters: Adapters) -> Starter:
         photos=adapters.converter,
         jobs=adapters.jobs,
         circuit_breaker=adapters.circuit_breaker,
+        pauses=adapters.pauses,
         clock=adapters.clock,
         limits=Limits(
             unfinished_per_user=config.max_unfinished_per_user,
@@ -176,13 +216,11 @@ def _starter(config: Config, adapters: Adapters) -> Starter:
 
 
 def _runner(config: Config, adapters: Adapters) -> SessionRunner:
-    provider = _pixazo(config, adapters)
+    provider = adapters.provider
     retries = Retries(
-        jobs=adapters.jobs,
-        clock=adapters.clock,
-        shutdown=adapters.shutdown,
+        jobs=adapters.jobs, clock=adapters.clock, shutdown=adapters.shutdown,
         deadline=config.session_deadline,
-    )
+    )  # fmt: skip
     submitter = Submitter(
         sessions=adapters.sessions,
         ledger=adapters.ledger,
@@ -196,11 +234,9 @@ def _runner(config: Config, adapters: Adapters) -> SessionRunner:
         poll_interval=config.pixazo_poll_interval,
     )
     result_check = ResultCheck(
-        pictures=adapters.pictures,
-        ledger=adapters.ledger,
-        comparer=adapters.converter,
+        pictures=adapters.pictures, ledger=adapters.ledger, comparer=adapters.converter,
         clock=adapters.clock,
-    )
+    )  # fmt: skip
     return SessionRunner(
         sessions=adapters.sessions,
         ledger=adapters.ledger,
@@ -230,12 +266,18 @@ def _sweep(config: Config, adapters: Adapters) -> Sweep:
     )
 
 
-def _pixazo(config: Config, adapters: Adapters) -> Provider:
+def _pixazo(
+    config: Config,
+    pictures: Bucket,
+    converter: PictureConverter,
+    clock: DatabaseClock,
+    shutdown: threading.Event,
+) -> Pixazo:
     return Pixazo(
         settings=_pixazo_settings(config),
-        pictures=adapters.pictures,
-        converter=adapters.converter,
-        throttle=Throttle(config.pixazo_polls_per_second, adapters.shutdown, adapters.clock),
+        pictures=pictures,
+        converter=converter,
+        throttle=Throttle(config.pixazo_polls_per_second, shutdown, clock),
         downloads=Downloads(config.result_allowed_hosts),
         http=HttpClient(config.worker_concurrency),
     )

@@ -10,7 +10,7 @@ export type RequestErrorCode =
   | 'photo_unreadable' | 'photo_too_small' | 'photo_too_many_pixels' | 'headers_too_large'
   | 'invalid_fields' | 'internal' | 'unavailable' | 'keys_unavailable' | 'idempotency_key_invalid'
   | 'idempotency_in_progress' | 'idempotency_mismatch' | 'too_many_unfinished' | 'daily_quota'
-  | 'rate_limited' | 'busy' | 'provider_paused' | 'paid_cap_reached';
+  | 'rate_limited' | 'busy' | 'provider_paused' | 'paused' | 'paid_cap_reached';
 
 /** Why a try-on that was accepted failed. */
 export type FailureCode =

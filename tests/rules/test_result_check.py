@@ -42,11 +42,11 @@ def test_a_result_with_nothing_new_is_an_alarm(
 ) -> None:
     world.photos.result_kind = kind
 
-    session_id, found = run(world)
+    _, found = run(world)
 
     assert found == kind
     said = [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR]
-    assert said == [f"ALARM session={session_id} {alarm}"]
+    assert said == [f"ALARM {alarm}"]
 
 
 def test_a_new_picture_is_none(world: World, caplog: pytest.LogCaptureFixture) -> None:

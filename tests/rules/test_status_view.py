@@ -6,12 +6,10 @@ makes the middleware meet an asker for the first time, so that most tests share 
 
 import logging
 import re
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
-from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -33,7 +31,7 @@ from vton.tryon.ports.storage import SignedUrl
 from vton.tryon.routes import TAG_SECONDS
 from vton.tryon.schemas import POLL_SECONDS, SessionStatus, session_status
 from vton.tryon.status_middleware import MAX_ORIGINS
-from vton.wiring import Services
+from vton.wiring import Services, connect
 
 SETTINGS = {
     "SUPABASE_URL": "https://example.supabase.co",
@@ -85,11 +83,9 @@ class Shop:
 
     def _services(self) -> Services:
         world = self.world
-        unused: Any = SimpleNamespace()
-        return Services(
-            tokens=self.tokens, starter=world.starter, tryons=world.tryons, runner=world.runner,
-            sweep=world.sweep, garments=unused, redis=FakeStrictRedis(), health=unused,
-            shutdown=threading.Event(),
+        return replace(
+            connect(Config.from_env(SETTINGS)), tokens=self.tokens, starter=world.starter,
+            tryons=world.tryons, runner=world.runner, sweep=world.sweep, redis=FakeStrictRedis(),
         )  # fmt: skip
 
     def asker(self, **options: Any) -> "Asker":

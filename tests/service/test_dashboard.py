@@ -125,7 +125,7 @@ def test_the_password_is_guessed_ten_times_a_minute_at_most(
     assert set(seen) <= {401, 429}
     assert answers("192.0.2.1", PASSWORD) == [429]
     assert answers("192.0.2.2", PASSWORD) == [200]
-    assert "a sign-in to /admin/rq failed, from 192.0.2.1" in caplog.text
+    assert "a sign-in to /admin/rq/ failed, from 192.0.2.1" in caplog.text
     assert "wrong" not in caplog.text
 
 
@@ -159,7 +159,7 @@ def test_who_has_not_the_password_is_asked_for_it(
 
     assert response.status_code == 401
     assert response.headers.getlist("WWW-Authenticate") == [
-        'Basic realm="rq-dashboard", charset="UTF-8"'
+        'Basic realm="operator", charset="UTF-8"'
     ]
     assert (body := response.get_json())["code"] == "admin_login_needed"
     assert body["request_id"] == response.headers["X-Request-ID"]

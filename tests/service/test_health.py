@@ -109,16 +109,16 @@ def test_a_schema_that_is_not_this_releases_is_not_ready(
     try:
         database.execute(function.format("select 0").encode())
         assert health(stack, "ready") == (
-            503, {"database": ["the schema is version 0, 1 is needed"]}
+            503, {"database": ["the schema is version 0, 2 is needed"]}
         )  # fmt: skip
-        database.execute(function.format("select 2").encode())
+        database.execute(function.format("select 3").encode())
         assert health(stack, "ready")[0] == 200
         database.execute("alter function schema_version() rename to hidden")
         why = health(stack, "ready")[1]["database"][0]
         assert "run `flask --app wsgi migrate`" in why
         database.execute("alter function hidden() rename to schema_version")
     finally:
-        database.execute(function.format("select 1").encode())
+        database.execute(function.format("select 2").encode())
 
 
 def test_without_a_worker_it_is_ready_and_not_served(stack: Stack) -> None:

@@ -274,7 +274,7 @@ def test_an_unhandled_failure_is_in_the_envelope_and_its_id_in_the_log(
     assert "Traceback" not in answer.text
     assert answer.headers["X-Request-ID"] == body["request_id"]
     assert answer.headers["Access-Control-Allow-Origin"] == "https://shop.example"
-    assert f"id={body['request_id']} unhandled RuntimeError" in capsys.readouterr().out
+    assert f"request={body['request_id']} unhandled RuntimeError" in capsys.readouterr().out
 
 
 # -- bodies ----------------------------------------------------------------------------------

@@ -262,7 +262,7 @@ def test_a_result_that_shows_nothing_new_is_an_alarm(
         row = database.execute(
             "select result_kind from submits where session_id = %s", [session_id]
         ).fetchone()
-        said = any(f"ALARM session={session_id}" in line for line in stack.output("worker"))
+        said = any(f"session={session_id} ALARM" in line for line in stack.output("worker"))
         assert row in ((None,), (kind,))
         return row == (kind,) and said
 

@@ -13,7 +13,9 @@ from supabase import create_client
 
 from devstack.stack import Stack
 
-SERVICE_ONLY = ("provider_tasks", "erasures", "submits", "idempotency_keys")
+SERVICE_ONLY = (
+    "provider_tasks", "erasures", "submits", "idempotency_keys", "pauses", "session_log"
+)  # fmt: skip
 TABLES = ("try_on_history", "garments", "storage.objects", *SERVICE_ONLY)
 
 INSERTS = {
@@ -27,6 +29,8 @@ INSERTS = {
     " values (gen_random_uuid(), '{a}', '{a}')",
     "idempotency_keys": "insert into idempotency_keys (user_id, key, fingerprint, session_id)"
     " values ('{a}', 'k', 'f', '{a}')",
+    "pauses": "insert into pauses (message) values ('forged')",
+    "session_log": "insert into session_log (session_id, user_id) values ('{a}', '{a}')",
     "storage.objects": "insert into storage.objects (bucket_id, name)"
     " values ('vton-assets', 'user-uploads/{a}/9_original.jpg')",
 }
@@ -37,6 +41,8 @@ UPDATES = {
     "erasures": "update erasures set path = 'x'",
     "submits": "update submits set at = at",
     "idempotency_keys": "update idempotency_keys set fingerprint = 'x'",
+    "pauses": "update pauses set message = 'x'",
+    "session_log": "update session_log set looks = 1",
     "storage.objects": "update storage.objects set name = name",
 }
 

@@ -23,7 +23,8 @@ from devstack import postgres
 Connect = Callable[[], Database]
 
 SPECIFICATION = """
-drop table garments, try_on_history, provider_tasks, submits, erasures, idempotency_keys cascade;
+drop table garments, try_on_history, provider_tasks, submits, erasures, idempotency_keys, pauses,
+  session_log cascade;
 create table garments (
   id uuid default gen_random_uuid() primary key, name text not null, brand text, category text,
   image_url text not null, created_at timestamptz default now()
@@ -101,7 +102,8 @@ def several(connect: Connect, database_url: str) -> Iterator[Connect]:
         yield lambda: opened.enter_context(connect())
     with psycopg.connect(database_url, user=postgres.SUPERUSER, autocommit=True) as admin:
         admin.execute(
-            "truncate try_on_history, garments, provider_tasks, submits, erasures, idempotency_keys"
+            "truncate try_on_history, garments, provider_tasks, submits, erasures,"
+            " idempotency_keys, pauses, session_log"
         )
         admin.execute("delete from auth.users")
 

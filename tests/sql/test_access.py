@@ -21,15 +21,17 @@ from sql.rows import (
 
 ROLES = ("anon", "authenticated", "service_role")
 TABLES = (
-    "garments", "try_on_history", "provider_tasks", "submits", "erasures", "idempotency_keys"
+    "garments", "try_on_history", "provider_tasks", "submits", "erasures", "idempotency_keys",
+    "pauses", "session_log",
 )  # fmt: skip
 PRIVILEGES = {"select", "insert", "update", "delete", "truncate", "references", "trigger"}
 FUNCTIONS = {
     "paid_today", "claim_submit", "record_outcome", "allow_one_resubmit", "tried_today",
     "refused_today", "under_way", "admission", "create_session", "undo_session", "object_path",
-    "schema_version",
+    "schema_version", "database_time", "end_session", "overview", "stats", "session_timeline",
+    "stray_objects", "missing_objects", "objects_of_user", "forget_user", "installation_faults",
 }  # fmt: skip
-TRIGGER_FUNCTIONS = {"record_erasures", "record_failed_result"}
+TRIGGER_FUNCTIONS = {"record_erasures", "record_failed_result", "log_session"}
 SHOP = {"anon": {"select"}, "authenticated": {"select"}}
 OWN = {"authenticated": {"select"}}
 ALLOWED: dict[str, dict[str, set[str]]] = {"garments": SHOP, "try_on_history": OWN}
@@ -50,10 +52,14 @@ INSERTS = {
     "erasures": "insert into erasures (session_id, path) values ('{waiting}', 'x')",
     "idempotency_keys": "insert into idempotency_keys (user_id, key, fingerprint, session_id)"
     " values ('{user}', 'forged', 'f', '{waiting}')",
+    "pauses": "insert into pauses (message) values ('forged')",
+    "session_log": "insert into session_log (session_id, user_id)"
+    " values (gen_random_uuid(), '{user}')",
 }
 COLUMNS = {
     "garments": "name", "try_on_history": "garment_id", "provider_tasks": "attempt",
-    "submits": "at", "erasures": "path", "idempotency_keys": "key",
+    "submits": "at", "erasures": "path", "idempotency_keys": "key", "pauses": "message",
+    "session_log": "looks",
 }  # fmt: skip
 
 

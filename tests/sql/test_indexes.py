@@ -46,7 +46,10 @@ FILL = """
     insert into idempotency_keys (user_id, key, fingerprint, session_id)
       select gen_random_uuid(), 'k', 'f', gen_random_uuid() from generate_series(1, 5000) n;
     set local session_replication_role = default;
-    analyze try_on_history, garments, submits, erasures, idempotency_keys;
+    insert into session_log (session_id, user_id, accepted_at, ended_at, outcome)
+      select gen_random_uuid(), gen_random_uuid(), at, at + interval '20 s', 'success'
+      from (select now() - n * interval '10 min' as at from generate_series(1, 5000) n) made;
+    analyze try_on_history, garments, submits, erasures, idempotency_keys, session_log;
 """
 UNFINISHED = "status in ('queued', 'processing')"
 ENDED = "status in ('success', 'failed')"
@@ -87,11 +90,18 @@ QUERIES = {
         f"delete from idempotency_keys where session_id = {AN_ID}",
     "idempotency_keys_created_idx":
         f"delete from idempotency_keys where created_at < {DAY_AGO}",
+    "session_log_accepted_idx":
+        f"select * from session_log where accepted_at >= {DAY_AGO}"
+        " order by accepted_at desc limit 50",
+    "session_log_ended_idx":
+        "select outcome, count(*) from session_log where ended_at > now() - interval '1 hour'"
+        " group by outcome",
 }  # fmt: skip
 """Each index, and a query of the service that is there for."""
 UNIQUE = {
     "garments_pkey", "try_on_history_pkey",
     "provider_tasks_pkey", "erasures_pkey", "submits_pkey", "idempotency_keys_pkey",
+    "pauses_pkey", "session_log_pkey",
 }  # fmt: skip
 """Those for what may be there once only."""
 

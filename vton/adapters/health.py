@@ -8,12 +8,12 @@ from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 from supabase import Client
 
-from vton.adapters.redis.connection import NotThePrimary
+from vton.adapters.redis.connection import NotThePrimary, WrongRedis, check_redis
 from vton.adapters.supabase.rows import call
 from vton.adapters.supabase.tables import SessionRows
 from vton.errors import Unavailable
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Of the schema that this release needs: see `schema_version` in the migrations."""
 WAITING_SECONDS = 120
 """So long a session may wait in the queue before somebody should look at the workers."""
@@ -27,13 +27,15 @@ class RedisHealth:
     """Whether Redis takes what we write, and whether a worker listens."""
 
     redis: Redis
+    project: str
 
     def check(self) -> None:
         """Write something: a Redis that is full or a replica answers every read."""
         try:
-            if str(self.redis.info("cluster").get("cluster_enabled")) == "1":
-                raise Unavailable("Redis is a cluster, which RQ cannot use")
+            check_redis(self.redis, self.project)
             self.redis.set(PROBE_KEY, 1, ex=PROBE_SECONDS)
+        except WrongRedis as wrong:
+            raise Unavailable(f"Redis: {wrong}") from None
         except (ResponseError, NotThePrimary) as error:
             raise Unavailable(f"Redis takes no write: {str(error)[:100]}") from None
         except RedisError:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from vton import metrics
 from vton.deadline import seconds_left
 from vton.errors import Problem, Unavailable
 from vton.imaging.places import Place, Places
@@ -58,13 +59,13 @@ class Sandbox:
 
         Raises Problem `rate_limited`.
         """
-        with self._places.counted(owner, self.now):
+        with self._places.counted(owner, self.now), metrics.DECODE_SECONDS.labels("here").time():
             yield
 
     @contextmanager
     def slot(self) -> Iterator[None]:
         """Wait until one more picture may be decoded in this process."""
-        with self._slots:
+        with self._slots, metrics.DECODE_SECONDS.labels("here").time():
             yield
 
     def convert(self, conversion: str, data: bytes, owner: str | None = None) -> bytes:
@@ -112,6 +113,7 @@ class Sandbox:
                 raise Unavailable from None
             finally:
                 place.used_seconds = self.now() - began
+                metrics.DECODE_SECONDS.labels("decoder").observe(place.used_seconds)
 
 
 def _patience() -> float:

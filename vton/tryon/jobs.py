@@ -33,16 +33,14 @@ def handlers(runner: SessionRunner) -> Mapping[str, Handler]:
 
     def run(session_id: str) -> Retry | None:
         """Run a session; put it back into the queue if the process has to end first."""
-        token = log.request_id.set(session_id)
-        try:
-            runner.run(session_id, _note_step)
-        except Interrupted:
-            return Retry(max=_FOR_EVER, interval=0)
-        except Exception:
-            logger.exception("session=%s its run broke", session_id)
-            raise RunBroke("see the log of the worker") from None
-        finally:
-            log.request_id.reset(token)
+        with log.about(session_id):
+            try:
+                runner.run(session_id, _note_step)
+            except Interrupted:
+                return Retry(max=_FOR_EVER, interval=0)
+            except Exception:
+                logger.exception("the run broke")
+                raise RunBroke("see the log of the worker") from None
         return None
 
     return {RUN: run}

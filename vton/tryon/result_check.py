@@ -22,8 +22,8 @@ PAUSE_SECONDS = 2.0
 wrong field spoils every result, so those of a busy hour need not all be looked at."""
 
 _ALARMS = {
-    "photo": "ALARM session=%s the result is the photo itself: is PIXAZO_GARMENT_FIELD right?",
-    "blank": "ALARM session=%s the result is blank: is PIXAZO_GARMENT_FIELD right?",
+    "photo": "ALARM the result is the photo itself: is PIXAZO_GARMENT_FIELD right?",
+    "blank": "ALARM the result is blank: is PIXAZO_GARMENT_FIELD right?",
 }
 
 
@@ -52,9 +52,9 @@ class ResultCheck:
             self._looked_at[:] = [now]
             self._compare(session, task, result)
         except (Unavailable, PictureMissing):
-            logger.info("session=%s its result was not looked at", session.id)
+            logger.info("the result was not looked at")
         except Exception:
-            logger.exception("session=%s its result could not be looked at", session.id)
+            logger.exception("the result could not be looked at")
         finally:
             self._looking.release()
 
@@ -64,5 +64,5 @@ class ResultCheck:
         if kind is None:
             return
         if kind in _ALARMS:
-            logger.error(_ALARMS[kind], session.id)
+            logger.error(_ALARMS[kind])
         self.ledger.record_result_kind(session.id, task.id, kind)

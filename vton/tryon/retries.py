@@ -56,7 +56,7 @@ class Retries:
             except (RetryableError, Unavailable) as fault:
                 asked = fault.retry_after if isinstance(fault, RetryableError) else None
                 pause = asked or backoff
-                logger.warning("session=%s %s; again in %g s", session.id, fault, pause)
+                logger.warning("%s; again in %g s", fault, pause)
                 self.sleep_unless_cancelled(session, pause)
         raise AssertionError("unreachable")
 

@@ -6,9 +6,10 @@ from http import HTTPStatus
 from typing import Any, cast
 from uuid import UUID
 
-from flask import Response, current_app, request, url_for
+from flask import Response, current_app, g, request, url_for
 from flask_smorest import Blueprint
 
+from vton import log, metrics
 from vton.deadline import in_time
 from vton.errors import REASONS, Problem, Reason
 from vton.imaging.opening import MAX_BYTES
@@ -67,7 +68,8 @@ CREATION_FAILURES = (
     *FOR_USERS, "idempotency_key_invalid", "upload_too_slow", "idempotency_in_progress",
     "form_too_large", "photo_too_large", "photo_unsupported", "photo_unreadable", "photo_too_small",
     "photo_too_many_pixels", "invalid_fields", "idempotency_mismatch", "rate_limited",
-    "too_many_unfinished", "daily_quota", "busy", "provider_paused", "paid_cap_reached",
+    "too_many_unfinished", "daily_quota", "busy", "provider_paused", "paused",
+    "paid_cap_reached",
 )  # fmt: skip
 
 
@@ -107,6 +109,7 @@ def create_session(form: dict[str, UUID]) -> tuple[Answer, dict[str, str]]:
         with cast(PhotosInMemory, current_app.extensions["photos"]).one_of(user_id):
             started = _starter().start(user_id, garment_id, _uploaded_photo(), key)
     session_id = started.session_id
+    log.session_id.set(session_id)
     urls = {
         "status": url_for("try-on.get_status", session_id=session_id, _external=True),
         "delete": url_for("try-on.delete_session", session_id=session_id, _external=True),
@@ -227,6 +230,7 @@ def _idempotency_key() -> str | None:
 
 def _uploaded_photo() -> bytes:
     """The bytes of the one file, which the form was found to have."""
+    metrics.UPLOAD_SECONDS.observe(time.perf_counter() - g.began)
     data = request.files[PHOTO_FIELD].stream.read(MAX_BYTES + 1)
     if not data:
         raise Problem("invalid_fields", errors={PHOTO_FIELD: [Reason(REASONS["photo_empty"])]})

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from vton import metrics
 from vton.tryon.model import (
     ProviderTask,
     Session,
@@ -35,7 +36,7 @@ from vton.tryon.ports.queue import StatusCache, TypicalDurations
 from vton.tryon.ports.storage import PictureRefused, Pictures
 from vton.tryon.result_check import ResultCheck
 from vton.tryon.retries import CANCEL_CHECK_SECONDS, Cancelled, Interrupted, Retries, backoffs
-from vton.tryon.submitter import Report, Submitter
+from vton.tryon.submitter import Report, Step, Submitter
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +47,17 @@ TELL_SECONDS = 16.0
 TELL_PAUSE_SECONDS = 0.2
 PICTURES = 20
 """How many pictures are fetched and stored at once: what bounds the worker's memory."""
+
+
+@dataclass
+class _Steps:
+    """Passes each step of a run on, and counts how often the provider was asked."""
+
+    report: Report
+    looks: int = 0
+
+    def __call__(self, step: Step, task_id: str | None) -> None:
+        self.report(step, task_id)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +90,7 @@ class SessionRunner:
         """
         session = self.retries.until_available(lambda: self.sessions.claim(session_id))
         if session is None:
-            logger.info("session=%s has ended or is gone", session_id)
+            logger.info("has ended or is gone")
             return
         queued_at = session.created_at.timestamp()
         # A run that took over from another began earlier than it can know.
@@ -86,18 +98,19 @@ class SessionRunner:
         self._publish(
             session, SessionState(Status.PROCESSING, queued_at=queued_at, began_at=began_at)
         )
+        steps = _Steps(report)
         try:
-            task, picture = self._make_picture(session, report)
+            task, picture = self._make_picture(session, steps)
         except Cancelled:
-            logger.info("session=%s was ended elsewhere", session_id)
+            logger.info("was ended elsewhere")
         except PermanentError as failure:
-            logger.warning("session=%s %s: %s", session_id, failure.code, failure)
-            self._fail(session, failure.code)
+            logger.warning("%s: %s", failure.code, failure)
+            self._fail(session, failure.code, steps.looks)
         except Interrupted:
             raise
         except Exception:
-            logger.exception("session=%s broke", session_id)
-            self._fail(session, "interrupted")
+            logger.exception("broke")
+            self._fail(session, "interrupted", steps.looks)
         else:
             if began_at:
                 took = self.clock.now().timestamp() - began_at
@@ -105,7 +118,7 @@ class SessionRunner:
                 self.status_cache.record_durations(durations)
             self.result_check.check(session, task, picture)
 
-    def _make_picture(self, session: Session, report: Report) -> tuple[ProviderTask, bytes]:
+    def _make_picture(self, session: Session, report: "_Steps") -> tuple[ProviderTask, bytes]:
         """Have the picture made and store it. Return the task that made it, and the picture."""
         task = session.task or self.submitter.submit(session, report)
         for pause in backoffs():
@@ -113,9 +126,7 @@ class SessionRunner:
             try:
                 return task, self._deliver(session, self._provider_of(task), url, report)
             except ResultLapsed as lapsed:
-                logger.warning(
-                    "session=%s %s; for a fresh address in %g s", session.id, lapsed, pause
-                )
+                logger.warning("%s; for a fresh address in %g s", lapsed, pause)
                 self.retries.sleep_unless_cancelled(session, pause)
         raise AssertionError("unreachable")
 
@@ -126,8 +137,9 @@ class SessionRunner:
             raise PermanentError("provider_failed", f"no provider {task.provider!r} is set up")
         return provider
 
-    def _fail(self, session: Session, code: str) -> None:
-        if self.retries.until_available(lambda: self.sessions.fail(session.id, code)):
+    def _fail(self, session: Session, code: str, looks: int) -> None:
+        if self.retries.until_available(lambda: self.sessions.fail(session.id, code, looks)):
+            metrics.ENDED.labels(code).inc()
             self._publish(session, failed(code))
 
     def _publish(self, session: Session, state: SessionState) -> None:
@@ -144,7 +156,7 @@ class SessionRunner:
     # -- the wait ------------------------------------------------------------------------
 
     def _await_result(
-        self, session: Session, task: ProviderTask, report: Report
+        self, session: Session, task: ProviderTask, report: "_Steps"
     ) -> tuple[str, ProviderTask]:
         """Poll until there is a picture. Return its URL, and the task that made it.
 
@@ -152,13 +164,14 @@ class SessionRunner:
         """
         while True:
             report("waiting", task.id)
+            report.looks += 1
             progress = self._poll(session, task)
             if progress.result_url is not None:
                 return progress.result_url, task
             if progress.failure is None:
                 self.retries.sleep_unless_cancelled(session, self.poll_interval)
             elif not progress.charged and self._may_resubmit(session, task):
-                logger.warning("session=%s task %s ended ERROR; once more", session.id, task.id)
+                logger.warning("task %s ended ERROR; once more", task.id)
                 task = self.submitter.submit(session, report)
             else:
                 raise PermanentError(progress.failure, f"task {task.id} failed")
@@ -194,7 +207,7 @@ class SessionRunner:
         finally:
             self._picture_slots.release()
 
-    def _deliver(self, session: Session, provider: Provider, url: str, report: Report) -> bytes:
+    def _deliver(self, session: Session, provider: Provider, url: str, report: "_Steps") -> bytes:
         """Download the picture, again and again if need be, store it and return it.
 
         It is paid for, so only the deadline ends this. Raises ResultLapsed where there is nothing
@@ -207,15 +220,15 @@ class SessionRunner:
                     picture = provider.download_result(url)
                 except RetryableError as fault:
                     pause = fault.retry_after or backoff
-                    logger.warning("session=%s %s; again in %g s", session.id, fault, pause)
+                    logger.warning("%s; again in %g s", fault, pause)
                 else:
                     report("storing", None)
-                    self._finish(session, picture)
+                    self._finish(session, picture, report.looks)
                     return picture
             self.retries.sleep_unless_cancelled(session, pause)
         raise AssertionError("unreachable")
 
-    def _finish(self, session: Session, picture: bytes) -> None:
+    def _finish(self, session: Session, picture: bytes, looks: int) -> None:
         """Store the picture, then say so.
 
         If that finds no unfinished session, another run may have been faster, and the picture
@@ -229,10 +242,13 @@ class SessionRunner:
         except PictureRefused as refusal:
             raise PermanentError("result_unusable", f"the storage: {refusal}") from None
         thumbnail = thumbnail_path(path)
-        self._store_thumbnail(session, thumbnail, picture)
-        if until_available(lambda: self.sessions.succeed(session.id, path)):
+        self._store_thumbnail(thumbnail, picture)
+        if until_available(lambda: self.sessions.succeed(session.id, path, looks)):
             self._publish(session, SessionState(Status.SUCCESS))
-            logger.info("session=%s success", session.id)
+            seconds = self.retries.age(session)
+            metrics.ENDED.labels(Status.SUCCESS).inc()
+            metrics.SESSION_SECONDS.observe(seconds)
+            logger.info("success", extra={"looks": looks, "seconds": round(seconds, 1)})
             return
         status = until_available(lambda: self.sessions.status(session.id))
         if status is Status.SUCCESS:  # or it was this run's own write, whose answer was lost
@@ -241,10 +257,10 @@ class SessionRunner:
             until_available(lambda: self.pictures.remove([path, thumbnail]))
         raise Cancelled
 
-    def _store_thumbnail(self, session: Session, path: str, picture: bytes) -> None:
+    def _store_thumbnail(self, path: str, picture: bytes) -> None:
         """Store a small picture of the result, if that can be done at once: lists do without."""
         try:
             small = self.photos.thumbnail(picture)
             self.pictures.put(path, small, "image/webp", replace=True)
         except Exception as fault:  # whatever it is, the picture is there and is paid for
-            logger.warning("session=%s no thumbnail: %s", session.id, type(fault).__name__)
+            logger.warning("no thumbnail: %s", type(fault).__name__)

@@ -143,7 +143,7 @@ class TryOns:
         self.status_cache.mark_deleted(user_id, session_id)
         if session is None and not (tried_before and self.sessions.status(session_id) is None):
             raise Problem("session_not_found")  # or it is somebody else's
-        logger.info("session=%s deleted", session_id)
+        logger.info("deleted", extra={"session": session_id})
         if session is None or not session.status.ended:
             with suppress(Unavailable):  # a run that is not told finds no row in the end
                 self.jobs.cancel(session_id)
@@ -152,4 +152,4 @@ class TryOns:
             path = result_path(user_id, session_id)
             self.pictures.remove({*pictures, path, thumbnail_path(path)})
         except Unavailable:
-            logger.warning("session=%s pictures stay for the sweep", session_id)
+            logger.warning("pictures stay for the sweep", extra={"session": session_id})

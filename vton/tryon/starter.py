@@ -26,6 +26,7 @@ from vton.tryon.ports.database import (
     UnknownGarment,
     UnknownUser,
 )
+from vton.tryon.ports.pauses import Pauses
 from vton.tryon.ports.photos import PhotoNormaliser
 from vton.tryon.ports.queue import CircuitBreaker, Jobs
 from vton.tryon.ports.storage import NameTaken, PictureMissing, PictureRefused, Pictures
@@ -38,6 +39,8 @@ REPLAY_TRIES = 20
 REPLAY_PAUSE_SECONDS = 0.25
 """A second tap waits so often, and so long each time, for the first to be taken."""
 UNDO_SECONDS = 5.0
+MOST_PAUSE_SECONDS = 60
+"""A client is asked to come back within so long: a pause may end before it was meant to."""
 PHOTO_NAME_TRIES = 20
 """How many milliseconds a photo's name may move when the user's own photos collide."""
 
@@ -51,6 +54,7 @@ class Starter:
     photos: PhotoNormaliser
     jobs: Jobs
     circuit_breaker: CircuitBreaker
+    pauses: Pauses
     clock: Clock
     limits: Limits
 
@@ -104,11 +108,21 @@ class Starter:
         self, user_id: str, garment_id: str, photo: bytes, idempotency_key: str | None
     ) -> NewSession:
         """Return what is to be begun. `photo` tells one request from another."""
-        if seconds := self.circuit_breaker.paused_for():
-            raise Problem("provider_paused", retry_after=seconds)
+        self._refuse_while_paused()
         fingerprint = hashlib.sha256(garment_id.encode() + photo).hexdigest()
         path = photo_path(user_id, self._now_ms())
         return NewSession(str(uuid4()), user_id, garment_id, path, idempotency_key, fingerprint)
+
+    def _refuse_while_paused(self) -> None:
+        """Raise Problem while the operator, or the provider for want of money, takes none."""
+        if pause := self.pauses.current():
+            seconds = MOST_PAUSE_SECONDS
+            if pause.until is not None:
+                left = (pause.until - self.clock.now()).total_seconds()
+                seconds = max(1, min(seconds, int(left) + 1))
+            raise Problem("paused", retry_after=seconds, message=pause.message)
+        if seconds := self.circuit_breaker.paused_for():
+            raise Problem("provider_paused", retry_after=seconds)
 
     def _now_ms(self) -> int:
         return int(self.clock.now().timestamp() * 1000)
@@ -145,8 +159,8 @@ class Starter:
         except Exception:
             if self._undo(new, [new.photo]):
                 raise
-            logger.warning("session=%s was submitted before it could be undone", new.id)
-        logger.info("session=%s queued", new.id)
+            logger.warning("was submitted before it could be undone", extra={"session": new.id})
+        logger.info("queued", extra={"session": new.id})
         return Started(new.id, replayed=False)
 
     def _check(self, new: NewSession) -> str | None:
@@ -203,7 +217,7 @@ class Starter:
                     return False
                 self.pictures.remove(pictures)
         except Unavailable:
-            logger.warning("session=%s could not be undone", new.id)
+            logger.warning("could not be undone", extra={"session": new.id})
             with suppress(Unavailable):
                 self.jobs.cancel(new.id)
         return True

@@ -16,13 +16,15 @@ import orjson
 from flask import Flask
 from werkzeug.http import parse_etags
 
-from vton import log
+from vton import log, metrics
 from vton.tryon.routes import status_answer
 from vton.tryon.service import TryOns
 from vton.web.auth import Tokens
 from vton.web.envelope import usable_request_id
 from vton.web.headers import HEADERS
 from vton.words import language_of
+
+_answered_polls = metrics.POLLS.labels("redis")
 
 StartResponse = Callable[..., Any]
 Headers = list[tuple[str, str]]
@@ -59,6 +61,7 @@ class StatusMiddleware:
         answer = self._answer(environ, path[1], common) if common else None
         if answer is not None:
             status, headers, body = answer
+            _answered_polls.inc()
             start_response(status, headers)
             return (body,)
 
@@ -84,6 +87,7 @@ class StatusMiddleware:
     ) -> tuple[str, Headers, bytes] | None:
         request_id = usable_request_id(environ.get("HTTP_X_REQUEST_ID", ""))
         log.request_id.set(request_id)
+        log.session_id.set(session_id)
         scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
         user_id = self._tokens.verified(token) if scheme == "Bearer" else None
         view = self._tryons.cached_status(user_id, session_id) if user_id else None

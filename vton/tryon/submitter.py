@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 from uuid import uuid4
 
+from vton import metrics
 from vton.errors import Unavailable
 from vton.tryon.model import ProviderTask, Session
 from vton.tryon.ports.clock import Clock, Shutdown
@@ -91,10 +92,10 @@ class Submitter:
             try:
                 task = self._call(attempt, inputs, claim)
             except RetryableError as fault:
-                logger.warning("session=%s not accepted: %s", session.id, fault)
+                logger.warning("not accepted: %s", fault)
                 self.retries.sleep_unless_cancelled(session, fault.retry_after or backoff)
             except FormRefused as refusal:
-                logger.warning("session=%s another form of the request: %s", session.id, refusal)
+                logger.warning("another form of the request: %s", refusal)
                 inputs = refusal.alternative
             except PaymentRequired as refusal:
                 if others_are_taken:  # it is not about the account, then
@@ -104,7 +105,7 @@ class Submitter:
                 self.circuit_breaker.trip(session.id)
             else:
                 self.circuit_breaker.close()
-                logger.info("session=%s submitted, task=%s", session.id, task.id)
+                logger.info("submitted", extra={"task": task.id})
                 report("waiting", task.id)
                 self.retries.sleep_unless_cancelled(session, self.first_poll)
                 return task
@@ -191,6 +192,7 @@ class Submitter:
 
     def _record(self, attempt: str, outcome: Outcome, task: ProviderTask | None = None) -> None:
         """Record an outcome, also while the process is asked to end. Raises Interrupted."""
+        metrics.SUBMITS.labels(outcome).inc()
         tries = 0
         while tries < LAST_TRIES:
             try:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from vton import metrics
 from vton.errors import Unavailable
 from vton.tryon.model import Status, failed
 from vton.tryon.ports.clock import Clock, Shutdown
@@ -27,6 +28,8 @@ IDEMPOTENCY_KEY_HOURS = 24
 """How long an `Idempotency-Key` finds the try-on it has started."""
 ORPHANED_JOBS_SECONDS = 60.0
 """How often the queue's own leftovers are looked for, which takes a walk over its keys."""
+LOG_DAYS = 90
+"""So long it is known when a session was accepted and ended, and how."""
 ERASE_LIMIT = 500
 """How many objects, and how many sessions past their time, one pass removes."""
 
@@ -79,8 +82,9 @@ class Sweep:
         overdue = [s for s in unfinished if now - s.created_at > self.deadline]
         for session in overdue:
             if self.sessions.fail(session.id, "deadline_exceeded"):
+                metrics.ENDED.labels("deadline_exceeded").inc()
                 self.status_cache.advance(session.user_id, session.id, failed("deadline_exceeded"))
-                logger.warning("session=%s deadline_exceeded, by the sweep", session.id)
+                logger.warning("deadline_exceeded, by the sweep", extra={"session": session.id})
         self.status_cache.extend_ttl([(s.user_id, s.id) for s in unfinished if s not in overdue])
         candidates = [s for s in unfinished if s not in overdue and not _is_new(s, now)]
         held = self.jobs.waiting() | self.jobs.running([s.id for s in candidates])
@@ -89,10 +93,10 @@ class Sweep:
                 continue
             # Its request failed, and could not undo it; what was submitted goes on.
             if self.jobs.cancelled(session.id) and self.sessions.undo(session.id):
-                logger.warning("session=%s undone", session.id)
+                logger.warning("undone", extra={"session": session.id})
             else:
                 self.jobs.enqueue_again(session.id)
-                logger.warning("session=%s lost its run; enqueued again", session.id)
+                logger.warning("lost its run; enqueued again", extra={"session": session.id})
         if now - self._orphans_expired_at > timedelta(seconds=ORPHANED_JOBS_SECONDS):
             self.jobs.expire_orphaned_jobs([session.id for session in unfinished])
             self._orphans_expired_at = now
@@ -110,9 +114,10 @@ class Sweep:
                 logger.info("%d sessions past their time deleted", count)
 
     def delete_old_idempotency_keys(self) -> None:
-        """Delete the keys that no request can repeat any more."""
+        """Delete the keys that no request can repeat any more, and the log's oldest lines."""
         before = self.clock.now() - timedelta(hours=IDEMPOTENCY_KEY_HOURS)
         self.sessions.delete_idempotency_keys(before)
+        self.sessions.delete_log(self.clock.now() - timedelta(days=LOG_DAYS))
 
     def erase(self) -> None:
         """Remove the objects of rows that went: at once, and again when no run can be left."""

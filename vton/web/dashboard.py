@@ -12,8 +12,6 @@ clients of its own for each request, and shows some of what jobs carry unescaped
 
 import base64
 import hashlib
-import hmac
-import logging
 import re
 from contextlib import suppress
 from typing import Any, cast
@@ -30,14 +28,10 @@ from rq_dashboard import web as rq_web  # type: ignore[import-untyped]
 from werkzeug.exceptions import MethodNotAllowed
 
 from vton.errors import Problem, Unavailable
-from vton.log import cleaned
 from vton.web.envelope import failure
-from vton.web.limits import RequestRate
-
-logger = logging.getLogger(__name__)
+from vton.web.operators import LOGIN, Operators
 
 PREFIX = "/admin/rq"
-LOGIN = 'Basic realm="rq-dashboard", charset="UTF-8"'
 ENDPOINTS = {
     f"rq_dashboard.{name}"
     for name in (
@@ -68,9 +62,7 @@ POLICY = (
 _INLINE_SCRIPT = re.compile(r'<script type="text/javascript">(.*?)</script>', re.DOTALL)
 
 
-def init_app(
-    app: Flask, redis: Redis, queue: str, user: str, password: str, rate: RequestRate
-) -> None:
+def init_app(app: Flask, redis: Redis, queue: str, operators: Operators) -> None:
     """Put the dashboard into `app`; `queue` is the one that is shown first.
 
     Call it after the envelope's `init_app`. Redis is not asked for anything yet.
@@ -83,7 +75,7 @@ def init_app(
 
     def check() -> None:
         if _is_ours():
-            _check_login(user, password, rate)
+            operators.check_login()
             _check_request(queue)
 
     def protect(response: Response) -> Response:
@@ -99,25 +91,6 @@ def init_app(
 
 def _is_ours() -> bool:
     return request.blueprint == rq_web.blueprint.name or request.path.startswith(PREFIX)
-
-
-def _check_login(user: str, password: str, rate: RequestRate) -> None:
-    address = request.remote_addr or ""
-    rate.check_logins(address)
-    sent = request.authorization
-    basic = sent.parameters if sent is not None and sent.type == "basic" else {}
-    # Both are compared, so that the time it takes tells nothing about either.
-    right_user = _equal(basic.get("username") or "", user)
-    right_password = _equal(basic.get("password") or "", password)
-    if not (right_user and right_password):
-        if basic:
-            logger.warning("a sign-in to %s failed, from %s", PREFIX, cleaned(address))
-            rate.count_failed_login(address)
-        raise Problem("admin_login_needed")
-
-
-def _equal(sent: str, wanted: str) -> bool:
-    return hmac.compare_digest(sent.encode(), wanted.encode())
 
 
 def _check_request(queue: str) -> None:

@@ -54,6 +54,7 @@ def language() -> str:
 def failure(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
     """Return the answer that tells of a failure: see `failure_body`."""
     spec = problem.spec
+    g.error_code = problem.code
     extra = dict(headers or {})
     if problem.retry_after is not None:
         extra["Retry-After"] = str(problem.retry_after)
@@ -80,7 +81,7 @@ def failure_body(problem: Problem, request_id: str | None, language: str = ENGLI
     details = [
         f"{field}: {why.detail}" for field in reasons for why in reasons[field] if why.detail
     ]
-    message = translated(spec.message, language)
+    message = translated(problem.message, language)
     if words and problem.code == "invalid_fields" and not plain:
         message = " ".join(dict.fromkeys(why for all_ in words.values() for why in all_))
     body: dict[str, object] = {

@@ -8,13 +8,15 @@ answers have no CORS headers.
 import json
 import logging
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
 
 import gevent
 from gevent.server import StreamServer
+from gunicorn.arbiter import Arbiter
 from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
 from gunicorn.http.message import Request
 from gunicorn.http.parser import RequestParser
@@ -22,7 +24,7 @@ from gunicorn.http.unreader import SocketUnreader
 from gunicorn.util import write_nonblock
 from gunicorn.workers import ggevent
 
-from vton import log
+from vton import log, metrics
 from vton.errors import Problem
 from vton.web.envelope import failure_body
 from vton.web.headers import HEADERS
@@ -83,6 +85,24 @@ class Worker(ggevent.GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
     for the body of one that was refused. `time.sleep` is gevent's here, and gives way.
     """
 
+    def load_wsgi(self) -> None:
+        """Load the application; where it cannot be, end gunicorn's master, too."""
+        with self.ending_the_master():
+            super().load_wsgi()
+
+    @staticmethod
+    @contextmanager
+    def ending_the_master() -> Iterator[None]:
+        """Have gunicorn's master end, too, where the process refuses to start.
+
+        It would start one after another, and the platform would see nothing of it.
+        """
+        try:
+            yield
+        except SystemExit as refusal:
+            logger.critical("%s", refusal.code)
+            raise SystemExit(Arbiter.WORKER_BOOT_ERROR) from None
+
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
         """Answer one request of a connection after one of each other connection."""
         time.sleep(0)
@@ -119,18 +139,21 @@ class Worker(ggevent.GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
         if problem.code == "internal":
             logger.error("a request broke outside the application", exc_info=exc)
         else:
-            self._note_malformed(exc)
+            self._note_malformed(exc, problem)
         try:
             write_nonblock(client, _answer(problem, request_id))
         except OSError:
             logger.debug("the client has gone")
 
     @staticmethod
-    def _note_malformed(error: BaseException) -> None:
+    def _note_malformed(error: BaseException, problem: Problem) -> None:
+        status = problem.spec.status
+        metrics.REQUESTS.labels("unknown", "unmatched", str(status), problem.code).inc()
         may, left_out = _malformed.may_say()
         if may:
             more = f", and {left_out} more before" if left_out else ""
-            logger.warning("not understood: %s%s", type(error).__name__, more)
+            extra = {"status": status, "code": problem.code}
+            logger.warning("not understood: %s%s", type(error).__name__, more, extra=extra)
 
 
 _malformed = log.Seldom(5)

@@ -5,11 +5,15 @@ idempotency key, so it is never repeated unless it was provably not accepted.
 """
 
 import base64
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
+from uuid import uuid4
 
 import requests
 
+from vton import metrics
 from vton.adapters.http.client import Answer, HttpClient, was_not_sent, what_failed
 from vton.adapters.http.download import Downloads, is_loopback, read_url
 from vton.adapters.pixazo import replies
@@ -114,9 +118,8 @@ class Pixazo:
         body |= dict.fromkeys(garment_fields, inputs.garment)
         url = self.settings.base_url + self.settings.submit_path
         try:
-            return self.http.ask(
-                "POST", url, body=body, headers=self._headers(url), connect=CONNECT_SECONDS,
-                seconds=SUBMIT_SECONDS, limit=MAX_ANSWER_BYTES,
+            return self._ask(
+                "submit", "POST", url, body=body, headers=self._headers(url), seconds=SUBMIT_SECONDS
             )  # fmt: skip
         except requests.RequestException as error:
             if was_not_sent(error):
@@ -131,6 +134,23 @@ class Pixazo:
         return self.settings.base_url + path
 
     # -- status and result ---------------------------------------------------------------
+
+    def refuses_key(self) -> bool:
+        """Return whether the provider refuses our key: ask of a task that is not there, for free.
+
+        Raises RetryableError where that cannot be known now.
+        """
+        task_id = f"doctor-{uuid4().hex}"
+        task = ProviderTask(self.name, task_id, self._status_url(None, task_id))
+        try:
+            return replies.refuses_key(self._ask_status(task))
+        except requests.RequestException as error:
+            raise RetryableError(what_failed(error)) from None
+
+    @property
+    def accepted_form(self) -> str:
+        """The names of the garment's field in the request that was accepted last, if one was."""
+        return self._accepted[0] if self._accepted else ""
 
     def poll(self, task: ProviderTask) -> Progress:
         self.throttle.wait()
@@ -148,14 +168,18 @@ class Pixazo:
         if not self._is_trusted_host(url):
             raise PermanentError("provider_failed", "the polling URL is not the provider's")
         legacy = task.status_url is None
-        return self.http.ask(
-            "POST" if legacy else "GET", url, body={"task_id": task.id} if legacy else None,
-            headers=self._headers(url), connect=CONNECT_SECONDS, seconds=POLL_SECONDS,
-            limit=MAX_ANSWER_BYTES,
+        return self._ask(
+            "status", "POST" if legacy else "GET", url, headers=self._headers(url),
+            body={"task_id": task.id} if legacy else None, seconds=POLL_SECONDS,
         )  # fmt: skip
 
     def download_result(self, url: str) -> bytes:
-        data = self.downloads.get(url)
+        began, ended = time.monotonic(), "failed"
+        try:
+            data = self.downloads.get(url)
+            ended = "200"
+        finally:
+            metrics.PROVIDER_SECONDS.labels("result", ended).observe(time.monotonic() - began)
         try:
             return self.converter.verify_result(data)
         except Unavailable:
@@ -164,6 +188,19 @@ class Pixazo:
             raise PermanentError(
                 "result_unusable", f"the result is no picture: {problem}"
             ) from None
+
+    def _ask(self, call: str, method: str, url: str, **options: Any) -> Answer:
+        """Ask the provider, and count how long that took and how it ended."""
+        began, ended = time.monotonic(), "failed"
+        try:
+            answer = self.http.ask(
+                method, url, connect=CONNECT_SECONDS, limit=MAX_ANSWER_BYTES, **options
+            )
+            ended = str(answer.status)
+        finally:
+            seconds = time.monotonic() - began
+            metrics.PROVIDER_SECONDS.labels(call, ended).observe(seconds)
+        return answer
 
     # -- the key -------------------------------------------------------------------------
 

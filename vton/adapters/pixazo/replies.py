@@ -64,6 +64,8 @@ _BILLING_CODES = frozenset({1100, 1101, 1102})
 """Kling's codes that come as 429 and are about money: account abnormal, arrears, pack used up."""
 _ACCOUNT_CODES = frozenset({1000, 1001, 1002, 1003, 1004, 1103, 1202, 1203, 1304})
 """Kling's codes about the key, its permissions, where it may be used from, and its resources."""
+_KEY_CODES = frozenset({1000, 1001, 1002, 1003, 1004})
+"""Those of them that are about the key itself."""
 _POLICY_CODES = frozenset({1300, 1301})
 """Kling's codes for a picture that its policy refuses."""
 _PICTURE_WORDS = (
@@ -173,6 +175,20 @@ def _usable_id(task_id: object) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_.:-]{1,200}", str(task_id)) or not task_id:
         raise PermanentError("provider_uncertain", "the submit's answer has no usable task id")
     return str(task_id)
+
+
+def refuses_key(answer: Answer) -> bool:
+    """Return whether an answer about a task that is not there refuses the key that was shown.
+
+    Raises RetryableError where it says nothing of that: a fault, too many requests, or the page
+    of an edge in front of the API.
+    """
+    body = answer.json()
+    if answer.status == 401 or (answer.status == 403 and body) or _kling_code(body) in _KEY_CODES:
+        return True
+    if answer.status in (403, 408, 429) or answer.status >= 500:
+        raise RetryableError(error_text(answer))
+    return False
 
 
 # -- a status --------------------------------------------------------------------------------

@@ -10,6 +10,8 @@ from redis import Redis
 from redis.connection import AbstractConnection
 from redis.exceptions import RedisError
 
+from vton import metrics
+
 logger = logging.getLogger(__name__)
 
 AWAY_SECONDS = 20.0
@@ -46,6 +48,7 @@ class Cache:
             return call(self._redis)
         except RedisError as error:
             self._not_before = time.monotonic() + AWAY_SECONDS
+            metrics.FAULTS.labels("redis").inc()
             logger.warning("doing without Redis: %s", type(error).__name__)
             return otherwise
 

@@ -1,7 +1,6 @@
 """The connection to Redis that all of a process shares."""
 
-from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 from redis import BlockingConnectionPool, Connection, Redis, SSLConnection
 from redis.backoff import NoBackoff
@@ -9,7 +8,12 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import MasterDownError, ReadOnlyError, RedisError, ResponseError
 from redis.retry import Retry
 
+from vton.errors import Unavailable
+from vton.log import cleaned
+
 CONNECT_SECONDS = 2
+PROJECT_KEY = "vton:project"
+"""Whose Redis this is: the host of a project's Supabase."""
 _NOT_THE_PRIMARY = ("READONLY", "NOREPLICAS", "UNBLOCKED")
 """How else an answer begins that the primary does not give; LOADING, of one that has just begun,
 the library takes for no connection already."""
@@ -67,13 +71,35 @@ def connect_redis(url: str, connections: int, ssl_cert_reqs: str = "required") -
     return Redis(connection_pool=pool)
 
 
-def refuse_cluster(url: str, ssl_cert_reqs: str = "required") -> None:
-    """End the process, with a line that says so, where Redis is a cluster: RQ cannot use one.
+def refuse_wrong_redis(redis: Redis, project: str) -> None:
+    """End the process, with a line that says why, where it must not work with this Redis.
 
-    One that is away is none of our business here.
+    Raises Unavailable where that cannot be known.
     """
-    with connect_redis(url, 1, ssl_cert_reqs) as redis, suppress(RedisError):
-        if str(redis.info("cluster").get("cluster_enabled")) == "1":
-            raise SystemExit(
-                "REDIS_URL is a Redis cluster, which RQ cannot use: take a single one."
-            )
+    try:
+        check_redis(redis, project)
+    except WrongRedis as wrong:
+        raise SystemExit(f"REDIS_URL: {wrong}.") from None
+    except RedisError as error:
+        raise Unavailable(f"Redis does not do what it is told ({type(error).__name__})") from None
+
+
+class WrongRedis(Exception):
+    """This Redis answers, and must not be used; its text says why, and what to do."""
+
+
+def check_redis(redis: Redis, project: str) -> None:
+    """Claim this Redis for a project. Raises WrongRedis where it is a cluster or another's.
+
+    Two environments on one Redis would take each other's jobs. Raises RedisError.
+    """
+    if str(redis.info("cluster").get("cluster_enabled")) == "1":
+        raise WrongRedis("it is a Redis cluster, which RQ cannot use: take a single one")
+    if redis.set(PROJECT_KEY, project, nx=True):
+        return
+    owner = cast(bytes, redis.get(PROJECT_KEY) or b"").decode(errors="replace")
+    if owner and owner != project:
+        raise WrongRedis(
+            f"it is used by the project {cleaned(owner)}, not {project}: give each environment a"
+            f" Redis of its own; if the project has only moved, delete the key {PROJECT_KEY}"
+        )

@@ -1,9 +1,9 @@
 """The RQ queue: one job per try-on, named after the session, carrying its id."""
 
 import secrets
-import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from typing import cast
 
 from redis import Redis
@@ -15,6 +15,8 @@ from rq.executions import Execution
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
+from vton import metrics
+from vton.adapters.clock import SystemClock
 from vton.adapters.redis.status_cache import UNFINISHED_SECONDS, dump, status_key
 from vton.errors import Unavailable
 from vton.tryon.jobs import RUN
@@ -37,6 +39,9 @@ NEW_GENERATION_SECONDS = 25
 LEADER_KEY = "vton:sweep:leader"
 
 
+_local_time = SystemClock().now
+
+
 def open_queue(redis: Redis) -> Queue:
     """Return the queue of try-ons."""
     return Queue(QUEUE, connection=redis, serializer=JSONSerializer)
@@ -45,12 +50,13 @@ def open_queue(redis: Redis) -> Queue:
 class SessionJobs:
     """Implements `vton.tryon.ports.queue.Jobs`."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, now: Callable[[], datetime] = _local_time) -> None:
         self._redis = redis
         self._queue = open_queue(redis)
+        self._now = now
 
     def enqueue(self, user_id: str, session_id: str) -> None:
-        queued = dump(SessionState(Status.QUEUED, queued_at=time.time()))
+        queued = dump(SessionState(Status.QUEUED, queued_at=self._now().timestamp()))
         with _unavailable_when_away(), self._redis.pipeline() as pipeline:
             self._add(session_id, pipeline)
             # Unless it was deleted meanwhile: its owner may see the row before its id is told.
@@ -176,5 +182,6 @@ def _alive_key(session_id: str) -> str:
 def _unavailable_when_away() -> Iterator[None]:
     try:
         yield
-    except RedisError:
-        raise Unavailable from None
+    except RedisError as error:
+        metrics.FAULTS.labels("redis").inc()
+        raise Unavailable(f"Redis cannot be reached ({type(error).__name__})") from None

@@ -36,6 +36,7 @@ from rq.job import Job
 from rq.timeouts import BaseDeathPenalty
 from rq.worker import BaseWorker, WorkerStatus
 
+from vton import metrics
 from vton.adapters.redis.queue import Liveness
 
 logger = logging.getLogger(__name__)
@@ -103,6 +104,7 @@ class ThreadedWorker(BaseWorker):
                 if not self._take_one(burst) and burst:
                     break
             except RedisError as error:
+                metrics.FAULTS.labels("redis").inc()
                 logger.warning("Redis is away: %s", type(error).__name__)
                 self._stop.wait(AWAY_SECONDS)
             except Exception:
@@ -178,7 +180,7 @@ class ThreadedWorker(BaseWorker):
             self.perform_job(job, queue, execution)
         except Exception:
             # The session has its end in the database; only RQ's own record of it is open.
-            logger.exception("job %s ended, and Redis could not be told", job.id)
+            logger.exception("ended, and Redis could not be told", extra={"session": job.id})
         finally:
             self.executions.pop(execution.id, None)
             self._running.pop(execution, None)

@@ -8,6 +8,7 @@ import httpx
 from postgrest import APIError
 from supabase import Client, ClientOptions, create_client
 
+from vton import metrics
 from vton.deadline import seconds_left
 from vton.errors import Problem, Unavailable
 from vton.log import cleaned
@@ -101,7 +102,10 @@ def unavailable_when_away() -> Iterator[None]:
     try:
         yield
     except (httpx.HTTPError, APIError, *NONSENSE) as error:
-        raise meaning(error) from None
+        meant = meaning(error)
+        if isinstance(meant, Unavailable):
+            metrics.FAULTS.labels("supabase").inc()
+        raise meant from None
     _lapsed.forget()
 
 

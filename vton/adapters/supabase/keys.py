@@ -127,7 +127,7 @@ class KeySet:
     def _publish(self) -> None:
         """Fetch the keys; those of before stay where that fails."""
         try:
-            self._published = _Published(_read_keys(self._fetch()), self._now())
+            self._published = _Published(read_keys(self._fetch()), self._now())
             self._failed = False
         except Exception as error:  # whatever it is, the next fetch must not wait for this one
             self._failed = True
@@ -136,8 +136,8 @@ class KeySet:
             self._done.set()
 
 
-def _read_keys(published: Mapping[str, Any]) -> dict[str, jwt.PyJWK]:
-    """The keys of a set that may sign tokens. Raises ValueError where it is no set."""
+def read_keys(published: Mapping[str, Any]) -> dict[str, jwt.PyJWK]:
+    """Return the keys of a set that may sign tokens. Raises ValueError where it is no set."""
     listed = published.get("keys")
     if not isinstance(listed, list):
         raise ValueError("no key set")

@@ -10,6 +10,7 @@ from typing import Any, cast
 from storage3.exceptions import StorageApiError
 from supabase import Client
 
+from vton import metrics
 from vton.adapters.redis.signed_urls import SIGNED_SECONDS, SignedUrlCache
 from vton.adapters.supabase.client import unavailable_when_away
 from vton.adapters.supabase.rows import batches
@@ -124,7 +125,10 @@ def _answered(path: str = "", *, putting: bool = False) -> Iterator[None]:
         try:
             yield
         except StorageApiError as error:
-            raise meaning(error, path, putting=putting) from None
+            meant = meaning(error, path, putting=putting)
+            if isinstance(meant, Unavailable):
+                metrics.FAULTS.labels("storage").inc()
+            raise meant from None
 
 
 def meaning(error: StorageApiError, path: str, *, putting: bool) -> Exception:

@@ -22,6 +22,11 @@ class SubmitRows:
         row = one_row(self._client, "claim_submit", arguments)
         return Claim(ClaimResult(row["result"]), row["age"])
 
+    def open(self, attempt: str, session_id: str, user_id: str) -> None:
+        """Note a paid call that is about to be made for no session: one of the operator's own."""
+        row = {"attempt": attempt, "session_id": session_id, "user_id": user_id}
+        rows(self._client.table("submits").insert(row))
+
     def record_outcome(
         self, attempt: str, outcome: Outcome, task: ProviderTask | None = None
     ) -> None:

@@ -74,8 +74,13 @@ class SessionRows:
         return bool(call(self._client, "undo_session", {"p_id": session_id}))
 
     def delete_idempotency_keys(self, before: datetime) -> None:
-        query = self._client.table("idempotency_keys").delete()
-        rows(query.lt("created_at", before.isoformat()))
+        self._delete_before("idempotency_keys", "created_at", before)
+
+    def delete_log(self, before: datetime) -> None:
+        self._delete_before("session_log", "accepted_at", before)
+
+    def _delete_before(self, table: str, column: str, before: datetime) -> None:
+        rows(self._client.table(table).delete().lt(column, before.isoformat()))
 
     def find(self, session_id: str, user_id: str) -> Session | None:
         query = self._table().select(_SESSION).eq("id", session_id).eq("user_id", user_id)
@@ -115,16 +120,12 @@ class SessionRows:
         query = self._unfinished_of(session_id, {"status": Status.PROCESSING})
         return self._first(rows(query.select(_CLAIMED_SESSION)))
 
-    def succeed(self, session_id: str, result: str) -> bool:
-        return self._update(session_id, {"status": Status.SUCCESS, "result_image_url": result})
+    def succeed(self, session_id: str, result: str, looks: int = 0) -> bool:
+        return self._end(session_id, looks, p_result=result)
 
-    def fail(self, session_id: str, code: str) -> bool:
-        change = {
-            "status": Status.FAILED,
-            "error_code": code,
-            "error_message": CATALOGUE[code].message,
-        }
-        return self._update(session_id, change)
+    def fail(self, session_id: str, code: str, looks: int = 0) -> bool:
+        message = CATALOGUE[code].message
+        return self._end(session_id, looks, p_error_code=code, p_error_message=message)
 
     def status(self, session_id: str) -> Status | None:
         found = rows(self._table().select("status").eq("id", session_id))
@@ -177,9 +178,15 @@ class SessionRows:
     def _first(self, found: list[Row]) -> Session | None:
         return _session(found[0], self._bucket) if found else None
 
-    def _update(self, session_id: str, change: Mapping[str, object]) -> bool:
-        """Change an unfinished session; False if there is none of that id."""
-        return bool(rows(self._unfinished_of(session_id, change)))
+    def _end(self, session_id: str, looks: int, **how: str) -> bool:
+        """End an unfinished session; False if there is none of that id."""
+        nothing = dict.fromkeys(("p_result", "p_error_code", "p_error_message"))
+        ended = call(
+            self._client, "end_session", {"p_id": session_id, "p_looks": looks, **nothing, **how}
+        )
+        if not isinstance(ended, bool):
+            raise Unavailable
+        return ended
 
     def _unfinished_of(self, session_id: str, change: Mapping[str, object]) -> Any:
         return self._table().update(change).eq("id", session_id).in_("status", UNFINISHED)

@@ -7,12 +7,14 @@ import hashlib
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import Any
 from uuid import UUID
 
 import jwt
 
+from vton import metrics
 from vton.adapters.supabase.keys import Clock, KeySet, fetch_from
 from vton.errors import Problem
 
@@ -57,12 +59,20 @@ class SupabaseTokens:
                 return user_id
             user_id, seconds = self._read(token)
         except jwt.ExpiredSignatureError:
+            self._refusals.count("expired")
             raise Problem("token_expired") from None
+        except jwt.ImmatureSignatureError:
+            self._refusals.count("not yet valid", "is this machine's clock right?")
+            raise Problem("token_invalid") from None
         except jwt.InvalidIssuerError:  # the signature is the project's own
             issuer = jwt.decode(token, options={"verify_signature": False}).get("iss")
-            self._refusals.say("issuer", f"{issuer!r:.200}, not one of {self._issuers}")
+            self._refusals.count("issuer", f"{issuer!r:.200}, not one of {self._issuers}")
+            raise Problem("token_invalid") from None
+        except jwt.InvalidSignatureError:
+            self._refusals.count("signature")
             raise Problem("token_invalid") from None
         except (jwt.PyJWTError, ValueError, TypeError, AttributeError, RecursionError):
+            self._refusals.count("malformed")
             raise Problem("token_invalid") from None
         self._remembered.put(_digest(token), user_id, seconds)
         return user_id
@@ -87,6 +97,7 @@ class SupabaseTokens:
             },
         )  # fmt: skip
         if claims.get("role") != "authenticated":
+            self._refusals.count("role")
             raise Problem("token_invalid")
         return str(UUID(claims["sub"])), _seconds_left(claims, self._clock())
 
@@ -99,32 +110,49 @@ class SupabaseTokens:
         """
         if header.get("alg") == "HS256":
             if not self._secret:
-                self._refusals.say("algorithm", "HS256, and SUPABASE_JWT_SECRET is not set")
+                self._refusals.count("algorithm", "HS256, and SUPABASE_JWT_SECRET is not set")
                 raise Problem("token_invalid")
             return self._secret, "HS256"
         kid = header.get("kid")
         if header.get("alg") not in ("ES256", "RS256") or not isinstance(kid, str):
-            self._refusals.say("algorithm", f"{header.get('alg')!r:.200}")
+            self._refusals.count("algorithm", f"{header.get('alg')!r:.200}")
             raise Problem("token_invalid")
         key = self._keys.find(kid)
         if key is None:
+            self._refusals.count("key", "of none of the project's published keys")
             raise Problem("token_invalid")
         return key, key.algorithm_name
 
 
 class _Refusals:
-    """Says once a minute why tokens are refused whose makers may be told apart by a setting."""
+    """Counts why tokens are refused, and tells the log once a minute. Safe to share."""
 
     def __init__(self, now: Clock) -> None:
         self._now = now
-        self._said: dict[str, float] = {}
+        self._counts = Counter[str]()
+        self._details: dict[str, str] = {}
+        self._told_at = float("-inf")
+        self._lock = threading.Lock()
 
-    def say(self, claim: str, found: str) -> None:
-        """Log what tokens are refused for, unless that was done within the minute."""
-        now = self._now()
-        if now - self._said.get(claim, float("-inf")) >= REFUSALS_SECONDS:
-            self._said[claim] = now
-            logger.warning("tokens are refused for their %s: %s", claim, found)
+    def count(self, reason: str, detail: str = "") -> None:
+        """Count one; say what there was since the last time, unless that was within the minute.
+
+        That a token has expired happens every day, and is said beside other reasons only.
+        """
+        metrics.REFUSED_TOKENS.labels(reason).inc()
+        with self._lock:
+            self._counts[reason] += 1
+            self._details[reason] = detail
+            now = self._now()
+            if reason == "expired" or now - self._told_at < REFUSALS_SECONDS:
+                return
+            self._told_at = now
+            told = [
+                f"{reason} {number}" + (f" ({detail})" if (detail := self._details[reason]) else "")
+                for reason, number in self._counts.items()
+            ]
+            self._counts.clear()
+        logger.warning("tokens are refused: %s", "; ".join(told))
 
 
 def _digest(token: str) -> bytes:

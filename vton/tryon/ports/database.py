@@ -148,6 +148,10 @@ class Sessions(Protocol):
         """Delete the keys that clients sent before a time."""
         ...
 
+    def delete_log(self, before: datetime) -> None:
+        """Delete what is logged of sessions that were accepted before a time."""
+        ...
+
     def find(self, session_id: str, user_id: str) -> Session | None:
         """Return the user's session, or None where they have none of that id."""
         ...
@@ -183,11 +187,14 @@ class Sessions(Protocol):
         """
         ...
 
-    def succeed(self, session_id: str, result: str) -> bool:
-        """End an unfinished session with its result. Return whether there was one."""
+    def succeed(self, session_id: str, result: str, looks: int = 0) -> bool:
+        """End an unfinished session with its result. Return whether there was one.
+
+        `looks` is how often its run has asked the provider, for the log of sessions.
+        """
         ...
 
-    def fail(self, session_id: str, code: str) -> bool:
+    def fail(self, session_id: str, code: str, looks: int = 0) -> bool:
         """End an unfinished session with a code of the catalogue. Return whether there was one."""
         ...
 

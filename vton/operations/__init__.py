@@ -1,0 +1,1 @@
+"""What the operator asks and does: is it well, what became of a session, pause, erase."""
