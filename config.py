@@ -67,11 +67,11 @@ def _wrong(why: str) -> PydanticCustomError:
 
 def _public_key(text: str) -> str:
     """Refuse a secret key: the page at / shows this one to everybody."""
-    payload = text.split(".")[1] if text.count(".") == 2 else ""
+    payload, claims = text.split(".")[1] if text.count(".") == 2 else "", b""
     with suppress(ValueError):
         claims = urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
-        if text.startswith("sb_secret_") or b"service_role" in claims:
-            raise _wrong("is a secret key, and everybody sees it: take the publishable one")
+    if text.startswith("sb_secret_") or b"service_role" in claims:
+        raise _wrong("is a secret key, and everybody sees it: take the publishable one")
     return text
 
 

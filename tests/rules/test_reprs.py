@@ -15,6 +15,8 @@ SECRETS = {
     "PIXAZO_API_KEY": "the provider key",
     "DEMO_PASSWORD": "the demo password",
     "ADMIN_PASSWORD": "the admin password",
+    "METRICS_TOKEN": "the token for metrics",
+    "SENTRY_DSN": "https://the-sentry-key@sentry.example/1",
 }
 
 
@@ -41,7 +43,7 @@ def test_no_secret_is_in_a_repr() -> None:
     )
     services = connect(config)
     demo = create_app(config, services).extensions["demo"]
-    words = [*SECRETS.values(), "the-database-password", "the-redis-password"]
+    words = [*SECRETS.values(), "the-database-password", "the-redis-password", "the-sentry-key"]
 
     seen: set[int] = set()
     found = [

@@ -128,6 +128,7 @@ def test_a_cluster_is_refused_at_start_in_a_line(
             timeout=PATIENCE, check=False,
         )  # fmt: skip
 
-    assert done.returncode == 1
-    assert "REDIS_URL is a Redis cluster, which RQ cannot use" in done.stderr
-    assert "Traceback" not in done.stderr
+    said = done.stdout + done.stderr
+    assert done.returncode in (1, 3)  # 3 is gunicorn's, where a process could not start
+    assert "REDIS_URL: it is a Redis cluster, which RQ cannot use" in said
+    assert "Traceback" not in said

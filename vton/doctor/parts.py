@@ -1,6 +1,5 @@
 """Whether the parts that the settings name are there, are ours, and take our keys."""
 
-import ssl
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -28,6 +27,9 @@ from vton.wiring import Services
 
 SIGN_IN_SECONDS = 5.0
 MAX_ANSWER_BYTES = 64 * 1024
+_REFUSED = (AuthenticationError, AuthorizationError, NoPermissionError)
+_WRONG_PASSWORD = ("NOAUTH", "WRONGPASS", "Authentication required", "invalid username-password")
+_NO_HOST = ("Name or service not known", "getaddrinfo", "resolution", "nodename nor servname")
 
 
 def look_at_parts(config: Config, services: Services) -> Iterator[Finding]:
@@ -69,35 +71,39 @@ def _redis(config: Config) -> Iterator[Finding]:
     except WrongRedis as wrong:
         yield Finding(name, Level.FAILURE, str(wrong))
     except RedisError as error:
-        found, do = _why_not(error, secure=config.redis_url.startswith("rediss://"))
-        yield Finding(name, Level.FAILURE, found, do)
+        yield Finding(name, Level.FAILURE, *_why_not(error, config))
     else:
         yield Finding(name, Level.OK, f"answers, and is the one of {config.project}")
 
 
-def _why_not(error: RedisError, *, secure: bool) -> tuple[str, str]:
+def _why_not(error: RedisError, config: Config) -> tuple[str, str]:
     """Return what is wrong with the connection, and what to do. No URL, no password."""
     text = f"{error} {error.__cause__ or ''}"
-    if isinstance(error, AuthenticationError | AuthorizationError | NoPermissionError):
-        return "the password or the user is wrong", "copy the URL once more"
-    if "NOAUTH" in text or "WRONGPASS" in text:
-        return "it wants a password", "the URL is redis://:password@host"
-    if "CERTIFICATE_VERIFY_FAILED" in text or isinstance(
-        error.__cause__, ssl.SSLCertVerificationError
-    ):
+    if isinstance(error, _REFUSED) or any(word in text for word in _WRONG_PASSWORD):
+        return "user and password are not its own", "redis://:password@host; copy the URL once more"
+    if "CERTIFICATE_VERIFY_FAILED" in text:
         return "its certificate cannot be verified", "on Heroku: REDIS_SSL_CERT_REQS=none"
-    if secure and ("SSL" in text or "WRONG_VERSION_NUMBER" in text or "EOF" in text):
-        return "it does not speak TLS on this port", "redis:// in place of rediss://"
-    if not secure and ("Connection closed" in text or "reset by peer" in text):
-        return (
-            "it closes the connection, as one does that wants TLS",
-            "rediss:// in place of redis://",
-        )
     if isinstance(error, ResponseError):
         return f"it refuses: {str(error)[:80]}", "is it full, or a replica?"
-    if "Name or service not known" in text or "getaddrinfo" in text or "resolution" in text:
+    secure = config.redis_url.startswith("rediss://")
+    scheme, other = ("rediss", "redis") if secure else ("redis", "rediss")
+    if _is_redis(config.redis_url.replace(f"{scheme}://", f"{other}://", 1)):
+        found = "it does not speak TLS on this port" if secure else "it speaks TLS on this port"
+        return found, f"{other}:// in place of {scheme}://"
+    if any(word in text for word in _NO_HOST):
         return "its host is not known", "copy the URL once more"
     return f"cannot be reached ({type(error).__name__})", "is it running, and may we reach it?"
+
+
+def _is_redis(url: str) -> bool:
+    """Whether something answers there as Redis does, whatever it thinks of our password."""
+    try:
+        with connect_redis(url, 1, "none") as redis:
+            return bool(redis.ping())
+    except (*_REFUSED, ResponseError):
+        return True
+    except RedisError:
+        return False
 
 
 def _queue(services: Services) -> Iterator[Finding]:

@@ -24,8 +24,11 @@ TRY_ON_BYTES = MEGABYTE
 """A worker fills so much, and so much more for each try-on that it carries."""
 
 
-def look_at_settings(config: Config) -> Iterator[Finding]:
-    """Yield what is to be said of each setting that can be judged by itself."""
+def look_at_settings(config: Config, memory: int | None = None) -> Iterator[Finding]:
+    """Yield what is to be said of each setting that can be judged by itself.
+
+    `memory` is how many bytes there are for each process, by default what this machine has.
+    """
     yield _address("SUPABASE_URL", config.supabase_url)
     if config.supabase_public_url:
         yield _address("SUPABASE_PUBLIC_URL", config.supabase_public_url)
@@ -34,7 +37,7 @@ def look_at_settings(config: Config) -> Iterator[Finding]:
     yield from _browsers(config)
     yield from _limits(config)
     yield from _secrets(config)
-    yield from _memory(config, memory_there_is())
+    yield from _memory(config, memory or memory_there_is())
 
 
 def settings_that_are_wrong(wrong: ConfigError) -> Iterator[Finding]:
