@@ -16,6 +16,7 @@ from PIL import Image
 from redis import Redis
 
 from config import Config
+from devstack.stack import Stack
 from vton.adapters.redis.queue import SessionJobs
 from vton.imaging.slots import DecoderSlots, shared_folder
 from vton.wiring import Services
@@ -95,6 +96,13 @@ class User:
         """Poll until the session has one of the statuses (by default: until it ended)."""
         wanted = statuses or ("success", "failed")
         return until(lambda: (seen := self.status(session_id))["status"] in wanted and seen)
+
+
+def run_command(stack: Stack, *arguments: str, status: int = 0) -> str:
+    """Run a command and return what it prints, errors too."""
+    done = stack.run_flask(*arguments)
+    assert done.returncode == status, done.stdout
+    return done.stdout
 
 
 def until(condition: Callable[[], Any]) -> Any:

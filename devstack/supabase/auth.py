@@ -150,7 +150,8 @@ def service_only(view: View) -> View:
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        if not bearer(request.headers) and request.headers.get("apikey") != gateway().keys.secret:
+        key = request.headers.get("apikey", "")
+        if not bearer(request.headers) and not gateway().keys.is_secret(key):
             raise AuthError(401, "no_authorization", "This endpoint requires a valid Bearer token")
         try:
             role = identify(request.headers, gateway().keys).role

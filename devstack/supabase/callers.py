@@ -46,7 +46,7 @@ def check_key(headers: Headers, keys: Keys) -> None:
             "No API key found in request",
             "No `apikey` request header or url param was found.",
         )
-    if key not in (keys.publishable, keys.secret):
+    if key != keys.publishable and not keys.is_secret(key):
         raise KeyRejected(
             "Invalid API key",
             "Double check your Supabase `anon` or `service_role` API key.",
@@ -62,7 +62,7 @@ def identify(headers: Headers, keys: Keys) -> Caller:
     token = bearer(headers) or headers.get("apikey", "")
     if token == keys.publishable:
         return ANON
-    if token == keys.secret:
+    if keys.is_secret(token):
         return SERVICE
     claims = keys.read_token(token)
     return Caller("authenticated", claims)

@@ -2,6 +2,7 @@
 
     PUT  /_gateway/settings  {"latency": 0.05, "fault": {"kind": "cut", "paths": "rpc/claim_"}}
     PUT  /_gateway/settings  {"token_seconds": 60}
+    PUT  /_gateway/settings  {"secret_keys": ["sb_secret_old", "sb_secret_new"]}
     POST /_gateway/used      {"email": "sample@example.com", "times": 48}
     GET  /_gateway/calls     {"POST rest rpc/claim_submit": 1, "GET auth user": 1, "total": 2}
     POST /_gateway/reset
@@ -85,6 +86,7 @@ class Settings:
     latency: float = 0.0  # seconds added to each call
     fault: Fault | None = None
     token_seconds: int = 3600  # how long an access token is good from now on
+    secret_keys: Sequence[str] = ()  # the secret keys that are taken; none: the project's own
 
     def changed(self, changes: Any) -> "Settings":
         """These settings with `changes` (from JSON); ValueError says what is wrong with them."""
@@ -98,6 +100,9 @@ class Settings:
             raise ValueError("wrong latency")
         if type(new.token_seconds) is not int or not 1 <= new.token_seconds <= 604_800:
             raise ValueError("wrong token_seconds")
+        keys = new.secret_keys
+        if not isinstance(keys, list | tuple) or not all(isinstance(key, str) for key in keys):
+            raise ValueError("wrong secret_keys")
         return new
 
 

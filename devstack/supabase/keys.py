@@ -25,6 +25,12 @@ class Keys:
     """The private ES256 key of access tokens, with its `kid`."""
     url_secret: str
     """The HS256 secret of signed URLs; theirs alone, so that no token passes for the other."""
+    accepted: tuple[str, ...] = ()
+    """The secret keys that are taken, while they are changed; none: `secret` alone."""
+
+    def is_secret(self, key: str) -> bool:
+        """Whether this is a secret key that is taken now."""
+        return key in (self.accepted or (self.secret,))
 
     def public_jwks(self) -> dict[str, Any]:
         """What `/.well-known/jwks.json` publishes."""

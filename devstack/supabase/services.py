@@ -1,6 +1,6 @@
 """What the three services share, and how a view gets at it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from flask import current_app
@@ -24,4 +24,5 @@ class Gateway:
 def gateway() -> Gateway:
     """The project that the current request is for."""
     found: Gateway = current_app.extensions["gateway"]
-    return found
+    accepted = tuple(current_app.extensions["control"].settings.secret_keys)
+    return replace(found, keys=replace(found.keys, accepted=accepted)) if accepted else found

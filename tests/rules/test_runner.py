@@ -421,6 +421,27 @@ def test_a_session_is_no_success_before_its_result_is_stored(world: World) -> No
 # -- a run that takes over -------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("takes", "looks"), [(0, 1), (5, 1), (6, 2), (20, 6)])
+def test_it_is_noted_how_often_the_provider_was_asked(
+    world: World, takes: float, looks: int
+) -> None:
+    world.provider.takes = takes
+    session_id = world.start()
+
+    world.runner.run(session_id)
+
+    assert world.database.looks == {session_id: looks}
+
+
+def test_the_looks_of_one_that_failed_are_noted_too(world: World) -> None:
+    world.provider.poll_answers = [RUNNING, RUNNING, FAILED]
+    session_id = world.start()
+
+    world.runner.run(session_id)
+
+    assert world.database.looks == {session_id: 3}
+
+
 def test_a_run_that_finds_a_task_polls_it_at_once_and_pays_nothing(world: World) -> None:
     session_id = with_task(world)
     world.provider.takes = 0

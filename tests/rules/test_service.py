@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from fakes import START, World
 
-from vton.errors import Problem, Unavailable
+from vton.errors import CATALOGUE, Problem, Unavailable
 from vton.tryon.answers import Started
 from vton.tryon.model import (
     UNFINISHED,
@@ -20,6 +20,7 @@ from vton.tryon.model import (
     thumbnail_path,
 )
 from vton.tryon.ports.database import Limits
+from vton.tryon.ports.pauses import Pause
 from vton.tryon.ports.provider import PermanentError
 from vton.tryon.ports.queue import TypicalDurations
 from vton.tryon.ports.storage import PictureRefused, SignedUrl
@@ -69,6 +70,43 @@ def test_while_the_provider_wants_money_nothing_is_taken(world: World) -> None:
 
 SLOW = b"slow photo"
 """One that may take long to decode."""
+
+
+@pytest.mark.parametrize(
+    ("left", "seconds"), [(None, 60), (1000, 60), (60, 60), (20.5, 21), (0.5, 1), (-3, 1)]
+)
+def test_while_the_operator_pauses_nothing_is_begun(
+    world: World, left: float | None, seconds: int
+) -> None:
+    until = None if left is None else world.clock.now() + timedelta(seconds=left)
+    world.pauses.pause = Pause(world.clock.now(), until, "Back at nine.")
+
+    with pytest.raises(Problem) as caught:
+        world.start()
+
+    found = caught.value
+    assert (found.code, found.retry_after, found.message) == ("paused", seconds, "Back at nine.")
+    assert (world.database.rows, world.bucket.objects) == ({}, {})
+    world.pauses.pause = None
+    assert world.start()
+
+
+def test_a_pause_without_words_has_the_catalogues(world: World) -> None:
+    world.pauses.pause = Pause(world.clock.now(), None, None)
+
+    with pytest.raises(Problem) as caught:
+        world.start()
+
+    assert caught.value.message == CATALOGUE["paused"].message
+
+
+def test_a_pause_stops_nobody_who_has_begun(world: World) -> None:
+    session_id = world.start()
+    world.pauses.pause = Pause(world.clock.now(), None, None)
+
+    world.runner.run(session_id)
+
+    assert world.session(session_id).status is Status.SUCCESS
 
 
 def test_a_slow_photo_is_decoded_only_for_a_garment_that_is_there(world: World) -> None:
