@@ -137,7 +137,7 @@ def test_keys_do_not_show_in_the_configurations_text() -> None:
 
 def test_the_procfile_migrates_and_starts_the_two_processes() -> None:
     assert procfile() == {
-        "release": "flask --app wsgi migrate",
+        "release": "flask --app wsgi migrate && flask --app wsgi doctor",
         "web": "gunicorn wsgi:app -c gunicorn.conf.py",
         "worker": "python worker.py",
     }

@@ -3,8 +3,10 @@
 import re
 from pathlib import Path
 
+import click
 import pytest
 
+from vton.cli import COMMANDS
 from vton.errors import CATALOGUE
 
 ROOT = Path(__file__).parents[2]
@@ -53,3 +55,31 @@ def test_the_prompt_says_what_the_example_does() -> None:
         assert f"  {call}(" in (ROOT / "clients/js/vton-client.d.ts").read_text(encoding="utf-8")
     for variable in set(re.findall(r"VITE_\w+", prompt)) - {"VITE_SUPABASE_PUBLISHABLE_KEY"}:
         assert variable in (EXAMPLE / ".env.example").read_text(encoding="utf-8")
+
+
+def test_each_alarm_and_each_alert_is_in_the_runbook() -> None:
+    runbook = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    code = "".join(path.read_text() for path in (ROOT / "vton").rglob("*.py"))
+    alarms = [said.split(":")[0].strip() for said in re.findall(r'"ALARM ([^"%]+)', code)]
+    alerts = re.findall(r"- alert: (\w+)", (ROOT / "docs" / "deploy" / "alerts.yml").read_text())
+
+    assert len(alarms) >= 6
+    assert len(alerts) >= 16
+    assert [said for said in [*alarms, *alerts] if f"`{said}`" not in runbook] == []
+
+
+def test_each_command_is_in_the_runbook() -> None:
+    runbook = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+
+    def names(command: click.Command) -> list[str]:
+        inner = getattr(command, "commands", {})
+        return [f"{command.name} {name}" for name in inner] or [str(command.name)]
+
+    table = runbook[runbook.index("| command | |") :].split("\n\n")[0]
+    missing = [
+        name
+        for command in COMMANDS
+        for name in names(command)
+        if not all(re.search(rf"`[^`]*\b{word}\b", table) for word in name.split())
+    ]
+    assert missing == []
