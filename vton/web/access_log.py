@@ -7,6 +7,7 @@ and scrapes.
 import logging
 import time
 from http import HTTPStatus
+from urllib.parse import quote
 
 from flask import Flask, Response, g, request
 
@@ -16,6 +17,8 @@ logger = logging.getLogger("vton.access")
 
 POLLS = {"try-on.get_status", "health.live", "health.ready", "health.service", "metrics.scrape"}
 """What is asked so often that an answer that was fine leaves no line."""
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+"""Anybody may make up others, and each would be counted by itself."""
 
 
 def init_app(app: Flask) -> None:
@@ -33,7 +36,8 @@ def _write(response: Response) -> Response:
     seconds = time.perf_counter() - g.began
     status, code = response.status_code, str(g.get("error_code", ""))
     route = request.url_rule.rule if request.url_rule else "unmatched"
-    metrics.REQUESTS.labels(request.method, route, str(status), code).inc()
+    method = request.method if request.method in METHODS else "other"
+    metrics.REQUESTS.labels(method, route, str(status), code).inc()
     metrics.REQUEST_SECONDS.labels(route).observe(seconds)
     if request.endpoint == "try-on.get_status" and status < HTTPStatus.BAD_REQUEST:
         metrics.POLLS.labels("view").inc()
@@ -46,8 +50,8 @@ def _write(response: Response) -> Response:
         fields["code"] = code
     if user_id := g.get("user_id"):
         fields["user"] = log.hashed(user_id)
-    path = route if request.url_rule else log.cleaned(request.path, 100)
-    logger.log(_level(status), "%s %s", request.method, path, extra=fields)
+    path = route if request.url_rule else log.cleaned(quote(request.path), 100)
+    logger.log(_level(status), "%s %s", method, path, extra=fields)
     return response
 
 
