@@ -2,8 +2,10 @@
 
 import ast
 import inspect
+import json
 import re
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from config import Config, ConfigError
 from devstack.stack import procfile
 from vton.app import create_app
 from vton.errors import CATALOGUE
+from vton.version import VERSION
 
 REQUIRED = {
     "SUPABASE_URL": "https://example.supabase.co",
@@ -301,3 +304,12 @@ def test_every_port_has_a_fake_with_its_methods() -> None:
                 continue
             wanted = list(inspect.signature(method).parameters)
             assert list(inspect.signature(getattr(fake, name)).parameters) == wanted, (port, name)
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    client = json.loads((ROOT / "clients" / "js" / "package.json").read_text())["version"]
+    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.M)
+
+    assert newest
+    assert {VERSION, client, newest[1]} == {project}
