@@ -146,7 +146,13 @@ class Config(BaseModel):
 
     @property
     def project(self) -> str:
-        """What the project is called where one has to be told from another: its host."""
+        """What the project is called where one has to be told from another: its host.
+
+        One inside a network (kong, 127.0.0.1) is called as it is outside.
+        """
+        host = urlsplit(self.supabase_url).hostname or ""
+        if re.search("[a-z]", host) and "." in host:
+            return host
         return urlsplit(self.public_url).hostname or ""
 
     @property

@@ -16,7 +16,9 @@ def post_worker_init(worker: Any) -> None:
     from vton import start
 
     with worker.ending_the_master():
-        start.web(_config, worker.wsgi.extensions["services"])
+        # One that replaces another ends nobody: /health/ready says what is wrong.
+        first = worker.age <= _config.web_concurrency
+        start.web(_config, worker.wsgi.extensions["services"], refuse=first)
 
 
 def worker_exit(_server: Any, worker: Any) -> None:

@@ -98,7 +98,7 @@ def _serve_operators(app: Flask, config: Config, services: Services, rate: Reque
         starter=services.starter, tryons=services.tryons, garments=services.garments,
         garment_removal=services.garment_removal, pictures=services.pictures,
         records=services.records, pauses=services.pauses, health=services.health,
-        migrate=services.migrate,
+        database_now=services.clock.measured_now, migrate=services.migrate,
     )  # fmt: skip
     app.extensions["checks"] = Checks(
         all=lambda: look_at_everything(config, services),

@@ -20,12 +20,14 @@ def init(dsn: str, release: str, process: str) -> None:
     if not dsn:
         return
     import sentry_sdk
+    from sentry_sdk.integrations.logging import ignore_logger
 
+    ignore_logger("vton.access")  # what broke has reported itself
     sentry_sdk.init(
         dsn=dsn, release=f"vton@{release}", before_send=_clean, before_send_transaction=_none,
         send_default_pii=False, include_local_variables=False, include_source_context=False,
         max_request_body_size="never", max_breadcrumbs=0, traces_sample_rate=None,
-        auto_session_tracking=False,
+        auto_session_tracking=False, trace_propagation_targets=[],
     )  # fmt: skip
     sentry_sdk.set_tag("process", process)
 

@@ -19,13 +19,15 @@ PUSH_SECONDS = 5.0
 """How often what was counted is added to what all processes have counted."""
 
 
-def web(config: Config, services: Services) -> None:
+def web(config: Config, services: Services, *, refuse: bool = True) -> None:
     """Refuse what the web process could not work with, and say that it is ready.
 
-    Ends the process where Redis is a cluster or another project's. One that is away is no reason.
+    Ends the process where Redis is a cluster or another project's, unless it is not to `refuse`.
+    One that is away is no reason.
     """
-    with suppress(Unavailable):
-        _refuse_wrong_redis(config)
+    if refuse:
+        with suppress(Unavailable):
+            _refuse_wrong_redis(config)
     _begin(config, services, "web")
 
 

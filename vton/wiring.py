@@ -133,7 +133,7 @@ def connect(config: Config, redis_connections: int = WEB_REDIS_CONNECTIONS) -> S
         records=records,
         pauses=adapters.pauses,
         queue=queue,
-        garment_removal=GarmentRemover(adapters.supabase),
+        garment_removal=GarmentRemover(adapters.supabase, config.storage_bucket),
         watch=Watch(records, queue, adapters.pauses, config.max_paid_per_day, release()),
     )  # fmt: skip
 
@@ -146,7 +146,7 @@ def _adapters(config: Config, redis: Redis) -> Adapters:
     cache = Cache(redis)
     bucket_url = f"{config.public_url}/{config.storage_bucket}"
     signed_urls = SignedUrlCache(cache, bucket_url)
-    pictures = Bucket(supabase, config.storage_bucket, signed_urls, config.public_url)
+    pictures = Bucket(supabase, config.storage_bucket, signed_urls, config.public_url, clock.now)
     converter = PictureConverter(Sandbox(decoders=_decoders(config)))
     shutdown = threading.Event()
     return Adapters(

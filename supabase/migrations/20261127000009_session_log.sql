@@ -35,6 +35,10 @@ begin
     insert into public.session_log (session_id, user_id) values (new.id, new.user_id)
     on conflict do nothing;
   elsif tg_op = 'DELETE' then
+    -- One that was undone, with its keys, was never accepted.
+    delete from public.session_log l
+    where l.session_id = old.id and l.claimed_at is null and old.status = 'queued'
+      and not exists (select from public.idempotency_keys k where k.session_id = old.id);
     update public.session_log set ended_at = now(), outcome = 'deleted'
     where session_id = old.id and ended_at is null;
   elsif new.status = 'processing' then

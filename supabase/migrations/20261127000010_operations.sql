@@ -27,24 +27,27 @@ language sql stable set search_path = '' as $$
     select (date_trunc('day', now() at time zone 'utc') at time zone 'utc')
       - (p_days - 1) * interval '1 day' as since),
   tried as materialized (
-    select l.* from public.session_log l, period where l.accepted_at >= period.since),
+    select l.user_id, l.outcome, extract(epoch from l.ended_at - l.accepted_at) as seconds
+    from public.session_log l, period where l.accepted_at >= period.since),
   paid as materialized (
-    select s.* from public.submits s, period where s.at >= period.since)
+    select s.outcome, s.charged from public.submits s, period
+    where s.outcome <> 'not_accepted' and s.at >= period.since),
+  ended as (
+    select count(*) as number, count(*) filter (where outcome = 'success') as succeeded,
+           count(*) filter (where outcome not in ('success', 'deleted')) as failed,
+           count(*) filter (where outcome = 'deleted') as deleted,
+           percentile_cont(array[0.5, 0.95]) within group (order by seconds)
+             filter (where outcome = 'success') as seconds
+    from tried)
   select jsonb_build_object(
     'days', p_days,
-    'try_ons', (select count(*) from tried),
-    'succeeded', (select count(*) from tried where outcome = 'success'),
-    'failed', (select count(*) from tried where outcome not in ('success', 'deleted')),
-    'deleted', (select count(*) from tried where outcome = 'deleted'),
-    'p50_seconds', (select percentile_cont(0.5) within group (
-      order by extract(epoch from ended_at - accepted_at)) from tried where outcome = 'success'),
-    'p95_seconds', (select percentile_cont(0.95) within group (
-      order by extract(epoch from ended_at - accepted_at)) from tried where outcome = 'success'),
-    'paid_at_most', (select count(*) from paid
-      where outcome <> 'not_accepted' and charged is not false),
+    'try_ons', ended.number, 'succeeded', ended.succeeded, 'failed', ended.failed,
+    'deleted', ended.deleted, 'p50_seconds', ended.seconds[1], 'p95_seconds', ended.seconds[2],
+    'paid_at_most', (select count(*) from paid where charged is not false),
     'uncertain', (select count(*) from paid where outcome = 'uncertain'),
     'not_charged', (select count(*) from paid where charged is false),
-    'refused', (select count(*) from paid where refused),
+    'refused', (select count(*) from public.submits s, period
+      where s.refused and s.at >= period.since),
     'failures', (
       select coalesce(jsonb_object_agg(f.outcome, f.number), '{}') from (
         select outcome, count(*) as number from tried
@@ -53,8 +56,11 @@ language sql stable set search_path = '' as $$
       select coalesce(jsonb_agg(jsonb_build_object('user_id', u.user_id, 'try_ons', u.number)
         order by u.number desc, u.user_id), '[]') from (
         select user_id, count(*) as number from tried
+        where user_id <> '00000000-0000-0000-0000-000000000000' -- those who were forgotten
         group by user_id order by number desc, user_id limit 5) u))
+  from ended
 $$;
+create index if not exists submits_refused_idx on public.submits (at) where refused;
 
 -- All that is known of a session: its row, if that is still there, its log, and its submits.
 create or replace function public.session_timeline(p_id uuid, p_bucket text) returns jsonb
@@ -74,47 +80,62 @@ language sql stable security definer set search_path = '' as $$
       where h.id = p_id))
 $$;
 
--- Objects of the bucket that no row names, and that are not about to be erased. New ones are left out,
--- whose row may be on its way.
-create or replace function public.stray_objects(p_bucket text)
-returns table (path text, bytes bigint, created_at timestamptz)
-language sql stable security definer set search_path = '' as $$
-  select o.name, (o.metadata ->> 'size')::bigint, o.created_at
-  from storage.objects o
-  where o.bucket_id = p_bucket and o.created_at < now() - interval '1 hour'
-    and (storage.foldername(o.name))[1] in ('garments', 'user-uploads', 'try-on-results')
-    and not exists (select from public.erasures e where e.path = o.name)
-    and not exists (select from public.garments g
-      where g.image_url = replace(o.name, '_thumbnail.webp', '.png'))
-    and not exists (select from public.try_on_history h where h.original_user_image_url = o.name)
-    and not exists (select from public.try_on_history h
-      where h.result_image_url = replace(o.name, '_thumbnail.webp', '.png'))
-  order by o.name
+-- Every object that a row names, and the small picture beside it.
+create or replace function public.named_objects(p_bucket text) returns setof text
+language sql stable set search_path = '' as $$
+  select named.path from public.garments g
+    cross join lateral (select public.object_path(g.image_url, p_bucket) as picture) p
+    cross join lateral unnest(array[
+      p.picture, regexp_replace(p.picture, '\.png$', '') || '_thumbnail.webp']) named (path)
+  union all
+  select named.path from public.try_on_history h
+    cross join lateral unnest(array[
+      h.original_user_image_url, h.result_image_url,
+      regexp_replace(h.result_image_url, '\.png$', '') || '_thumbnail.webp']) named (path)
+  union all
+  select e.path from public.erasures e -- about to be erased
 $$;
 
--- Rows that name an object which is not there. A refused photo was erased, and a new one may be late.
-create or replace function public.missing_objects(p_bucket text)
-returns table (what text, id uuid, path text)
+-- Objects of the bucket that no row names, up to 5000 of them. New ones are left out, whose row may be
+-- on its way.
+create or replace function public.stray_objects(p_bucket text) returns jsonb
 language sql stable security definer set search_path = '' as $$
-  select named.what, named.id, named.path from (
-    select 'garment' as what, g.id, g.image_url as path from public.garments g
-    union all
-    select 'photo', h.id, h.original_user_image_url from public.try_on_history h
-    where h.error_code is distinct from 'photo_rejected'
-      and h.created_at < now() - interval '10 minutes'
-    union all
-    select 'result', h.id, h.result_image_url from public.try_on_history h
-  ) named
-  where named.path not like 'http%'
-    and not exists (select from storage.objects o
-      where o.bucket_id = p_bucket and o.name = named.path)
-  order by 1, 2
+  with named as materialized (select path from public.named_objects(p_bucket) path),
+  strays as (
+    select o.name as path, (o.metadata ->> 'size')::bigint as bytes, o.created_at
+    from storage.objects o
+    where o.bucket_id = p_bucket and o.created_at < now() - interval '1 hour'
+      and split_part(o.name, '/', 1) in ('garments', 'user-uploads', 'try-on-results')
+      and not exists (select from named n where n.path = o.name)
+    order by o.name limit 5000)
+  select coalesce(jsonb_agg(to_jsonb(s) order by s.path), '[]') from strays s
 $$;
 
-create or replace function public.objects_of_user(p_user_id uuid, p_bucket text)
-returns table (path text)
+-- Rows that name an object which is not there, up to 5000 of them. A refused photo was erased, and a
+-- new one may be late.
+create or replace function public.missing_objects(p_bucket text) returns jsonb
 language sql stable security definer set search_path = '' as $$
-  select o.name from storage.objects o
+  with missing as (
+    select named.what, named.id, named.path from (
+      select 'garment' as what, g.id, public.object_path(g.image_url, p_bucket) as path
+      from public.garments g
+      union all
+      select 'photo', h.id, h.original_user_image_url from public.try_on_history h
+      where h.error_code is distinct from 'photo_rejected'
+        and h.created_at < now() - interval '10 minutes'
+      union all
+      select 'result', h.id, h.result_image_url from public.try_on_history h
+    ) named
+    where named.path not like 'http%'
+      and not exists (select from storage.objects o
+        where o.bucket_id = p_bucket and o.name = named.path)
+    order by 1, 2 limit 5000)
+  select coalesce(jsonb_agg(to_jsonb(m) order by m.what, m.id), '[]') from missing m
+$$;
+
+create or replace function public.objects_of_user(p_user_id uuid, p_bucket text) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(o.name order by o.name), '[]') from storage.objects o
   where o.bucket_id = p_bucket
     and (starts_with(o.name, 'user-uploads/' || p_user_id || '/')
       or starts_with(o.name, 'try-on-results/' || p_user_id || '/'))
@@ -153,7 +174,8 @@ begin
       allowed := case
         when name = 'garments' or name = 'try_on_history' and who = 'authenticated'
         then 'INSERT, UPDATE, DELETE, TRUNCATE' else 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE' end;
-      if has_table_privilege(who, 'public.' || name, allowed) then
+      if has_table_privilege(who, 'public.' || name, allowed) or has_any_column_privilege(
+        who, 'public.' || name, replace(replace(allowed, ', DELETE', ''), ', TRUNCATE', '')) then
         return next format('%s may do more with %s than is meant: %s', who, name, allowed);
       end if;
     end loop;
@@ -166,26 +188,40 @@ begin
       and p.roles && array['public', 'anon', 'authenticated']::name[]
       and not (p.cmd = 'SELECT' and p.tablename = 'garments')
       and not (p.cmd = 'SELECT' and p.tablename = 'try_on_history'
-               and p.policyname = 'users read their own sessions' and p.qual like '%auth.uid()%');
+               and p.policyname = 'users read their own sessions'
+               and regexp_replace(p.qual, '[[:space:]()]', '', 'g')
+                   = 'SELECTauth.uidASuid=user_id');
   return query
-    select format('the policy %L on %s is missing', w.policy, w.on_table)
+    select format('the policy %L on %s is missing, or not as it was made', w.policy, w.on_table)
     from (values
-      ('public', 'try_on_history', 'users read their own sessions'),
-      ('storage', 'objects', 'vton nobody opens the pictures of others'),
-      ('storage', 'objects', 'vton only the service adds pictures'),
-      ('storage', 'objects', 'vton only the service changes pictures'),
-      ('storage', 'objects', 'vton only the service removes pictures'),
-      ('storage', 'objects', 'vton users read their own pictures'),
-      ('storage', 'objects', 'vton garment pictures are readable by everyone')
-    ) w (in_schema, on_table, policy)
-    where not exists (select from pg_catalog.pg_policies p where p.schemaname = w.in_schema
-      and p.tablename = w.on_table and p.policyname = w.policy);
+      ('public', 'try_on_history', 'users read their own sessions', 'PERMISSIVE', 'SELECT'),
+      ('storage', 'objects', 'vton nobody opens the pictures of others', 'RESTRICTIVE', 'SELECT'),
+      ('storage', 'objects', 'vton only the service adds pictures', 'RESTRICTIVE', 'INSERT'),
+      ('storage', 'objects', 'vton only the service changes pictures', 'RESTRICTIVE', 'UPDATE'),
+      ('storage', 'objects', 'vton only the service removes pictures', 'RESTRICTIVE', 'DELETE'),
+      ('storage', 'objects', 'vton users read their own pictures', 'PERMISSIVE', 'SELECT'),
+      ('storage', 'objects', 'vton garment pictures are readable by everyone', 'PERMISSIVE',
+       'SELECT')
+    ) w (in_schema, on_table, policy, kind, command)
+    where not exists (
+      select from pg_catalog.pg_policies p
+      where p.schemaname = w.in_schema and p.tablename = w.on_table and p.policyname = w.policy
+        and p.permissive = w.kind and p.cmd = w.command
+        and (w.in_schema = 'public' or coalesce(p.qual, p.with_check) like '%vton-assets%')
+        -- Who writes is not asked at all; who reads, by the folder's name.
+        and (w.kind = 'PERMISSIVE' and w.policy not like '%their own%'
+             or coalesce(p.qual, p.with_check) like
+                case w.command when 'SELECT' then '%auth.uid()%' else '%IS DISTINCT FROM%' end));
+  if not (select c.relrowsecurity from pg_catalog.pg_class c
+          where c.oid = to_regclass('storage.objects')) then
+    return next 'row level security is off for storage.objects';
+  end if;
   return query
     select format('the trigger %s is missing or off', w.trigger)
     from unnest(array['try_on_history_erasures', 'try_on_history_failed_result',
                       'try_on_history_log']) w (trigger)
     where not exists (select from pg_catalog.pg_trigger t
-      where t.tgrelid = 'public.try_on_history'::regclass and t.tgname = w.trigger
+      where t.tgrelid = to_regclass('public.try_on_history') and t.tgname = w.trigger
         and t.tgenabled in ('O', 'A'));
   return query
     select format('everybody may call the function %s', p.proname)
@@ -194,7 +230,7 @@ begin
       and p.proname in (
         'admission', 'create_session', 'undo_session', 'claim_submit', 'record_outcome',
         'allow_one_resubmit', 'end_session', 'overview', 'stats', 'session_timeline',
-        'stray_objects', 'missing_objects', 'objects_of_user', 'forget_user', 'installation_faults')
+        'named_objects', 'stray_objects', 'missing_objects', 'objects_of_user', 'forget_user', 'installation_faults')
       and (has_function_privilege('anon', p.oid, 'EXECUTE')
            or has_function_privilege('authenticated', p.oid, 'EXECUTE'));
   if not exists (select from storage.buckets b where b.id = p_bucket) then
@@ -208,6 +244,7 @@ revoke execute on function
   public.overview(),
   public.stats(integer),
   public.session_timeline(uuid, text),
+  public.named_objects(text),
   public.stray_objects(text),
   public.missing_objects(text),
   public.objects_of_user(uuid, text),
@@ -218,6 +255,7 @@ grant execute on function
   public.overview(),
   public.stats(integer),
   public.session_timeline(uuid, text),
+  public.named_objects(text),
   public.stray_objects(text),
   public.missing_objects(text),
   public.objects_of_user(uuid, text),

@@ -139,7 +139,7 @@ def test_doctor_tells_password_certificate_and_tls_apart(stack: Stack, tmp_path:
         assert said(f"redis://:right@127.0.0.1:{locked}").startswith("answers")
         assert "REDIS_SSL_CERT_REQS=none" in said(f"rediss://127.0.0.1:{secure}")
         assert "rediss:// in place of redis://" in said(f"redis://127.0.0.1:{secure}")
-        assert "redis:// in place of rediss://" in said(f"rediss://127.0.0.1:{locked}")
+        assert "does not speak TLS" in said(f"rediss://:right@127.0.0.1:{locked}")
         none = said(f"rediss://127.0.0.1:{secure}", REDIS_SSL_CERT_REQS="none")
         assert none.startswith("answers")
 

@@ -29,7 +29,8 @@ FUNCTIONS = {
     "paid_today", "claim_submit", "record_outcome", "allow_one_resubmit", "tried_today",
     "refused_today", "under_way", "admission", "create_session", "undo_session", "object_path",
     "schema_version", "database_time", "end_session", "overview", "stats", "session_timeline",
-    "stray_objects", "missing_objects", "objects_of_user", "forget_user", "installation_faults",
+    "named_objects", "stray_objects", "missing_objects", "objects_of_user", "forget_user",
+    "installation_faults",
 }  # fmt: skip
 TRIGGER_FUNCTIONS = {"record_erasures", "record_failed_result", "log_session"}
 SHOP = {"anon": {"select"}, "authenticated": {"select"}}

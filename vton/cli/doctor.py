@@ -36,7 +36,7 @@ def doctor(as_json: bool, try_on: bool, output: str, yes: bool) -> None:
         confirm("This is one paid call to the provider. Go on?", yes=yes)
         with said_plainly():
             for line in make(output):
-                click.echo(line)
+                click.echo(line, err=as_json)
 
 
 def report(findings: Iterable[Finding], *, as_json: bool) -> None:

@@ -12,7 +12,7 @@ import orjson
 from flask import current_app
 from tabulate import tabulate
 
-from vton.errors import Problem, Unavailable
+from vton.errors import Problem, Reason, Unavailable
 from vton.garments.service import Garments
 from vton.operations.model import Finding
 from vton.operations.ports import GarmentRemoval, Pauses, Records
@@ -28,7 +28,10 @@ dry_run_option = click.option("--dry-run", is_flag=True, help="Only say what wou
 
 @dataclass(frozen=True, kw_only=True)
 class Tools:
-    """What the commands work with. `migrate` is there where the database's address is known."""
+    """What the commands work with. `migrate` is there where the database's address is known.
+
+    `database_now` asks the database for its time, and raises Unavailable.
+    """
 
     starter: Starter
     tryons: TryOns
@@ -38,6 +41,7 @@ class Tools:
     records: Records
     pauses: Pauses
     health: Health
+    database_now: Callable[[], datetime]
     migrate: Callable[[], Iterator[str]] | None
 
 
@@ -74,8 +78,10 @@ def said_plainly() -> Iterator[None]:
     except Unavailable as away:
         raise click.ClickException(f"{away.why}.") from None
     except Problem as problem:
-        spec = problem.spec
-        raise click.ClickException(f"{spec.message} {spec.detail or spec.hint}") from None
+        wrong = [why for reasons in (problem.errors or {}).values() for why in reasons]
+        reasons = [f"{why.text} {why.detail}" if isinstance(why, Reason) else why for why in wrong]
+        told = " ".join(reasons) or problem.spec.detail or problem.spec.hint
+        raise click.ClickException(f"{problem.message} {told}") from None
 
 
 def show(rows: Sequence[Mapping[str, Any]], *, as_json: bool, none: str = "None.") -> None:

@@ -1,7 +1,7 @@
 """`flask --app wsgi migrate`, `pause`, `resume`, `stats` and `keys check`: the whole service."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import click
 from flask.cli import AppGroup, with_appcontext
@@ -53,8 +53,8 @@ def pause(minutes: int | None, message: str | None) -> None:
     """
     if message and len(message) > 300:
         raise click.ClickException("The message has more than 300 characters.")
-    until = datetime.now(UTC) + timedelta(minutes=minutes) if minutes else None
     with said_plainly():
+        until = tools().database_now() + timedelta(minutes=minutes) if minutes else None
         tools().pauses.begin(until, message)
     end = f"until {until:%H:%M} UTC" if until else "until `flask --app wsgi resume`"
     click.echo(f"No new try-ons are taken {end}.")

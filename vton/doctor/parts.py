@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import jwt
 import requests
@@ -67,7 +68,7 @@ def _redis(config: Config) -> Iterator[Finding]:
     name = "REDIS_URL"
     try:
         with connect_redis(config.redis_url, 1, config.redis_ssl_cert_reqs) as redis:
-            check_redis(redis, config.project)
+            check_redis(redis, config.project, claim=False)
     except WrongRedis as wrong:
         yield Finding(name, Level.FAILURE, str(wrong))
     except RedisError as error:
@@ -86,17 +87,20 @@ def _why_not(error: RedisError, config: Config) -> tuple[str, str]:
     if isinstance(error, ResponseError):
         return f"it refuses: {str(error)[:80]}", "is it full, or a replica?"
     secure = config.redis_url.startswith("rediss://")
-    scheme, other = ("rediss", "redis") if secure else ("redis", "rediss")
-    if _is_redis(config.redis_url.replace(f"{scheme}://", f"{other}://", 1)):
-        found = "it does not speak TLS on this port" if secure else "it speaks TLS on this port"
-        return found, f"{other}:// in place of {scheme}://"
+    parts = urlsplit(config.redis_url)
+    # Without the password, which is nobody's who is not known to be the right one.
+    bare = f"{'redis' if secure else 'rediss'}://{parts.hostname}:{parts.port or 6379}"
+    if _is_redis(bare):
+        if secure:
+            return "it does not speak TLS on this port", "another port; redis:// sends all in clear"
+        return "it speaks TLS on this port", "rediss:// in place of redis://"
     if any(word in text for word in _NO_HOST):
         return "its host is not known", "copy the URL once more"
     return f"cannot be reached ({type(error).__name__})", "is it running, and may we reach it?"
 
 
 def _is_redis(url: str) -> bool:
-    """Whether something answers there as Redis does, whatever it thinks of our password."""
+    """Whether something answers there as Redis does, if only that it wants a password."""
     try:
         with connect_redis(url, 1, "none") as redis:
             return bool(redis.ping())

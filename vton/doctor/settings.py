@@ -3,13 +3,13 @@
 import json
 from base64 import urlsafe_b64decode
 from collections.abc import Iterator
+from ipaddress import ip_address
 from typing import Any, cast
 from urllib.parse import urlsplit
 
 from config import Config, ConfigError
 from vton.adapters.http.download import is_loopback
 from vton.imaging.slots import (
-    DECODER_BYTES,
     MEGABYTE,
     PROCESS_BYTES,
     SYSTEM_BYTES,
@@ -19,6 +19,8 @@ from vton.operations.model import Finding, Level
 
 SHORT_SECRET = 16
 """An operator's password or token that is shorter can be guessed, in time."""
+LEAST_DECODER_BYTES = 210 * MEGABYTE
+"""What the decoder of a phone's photo fills: a WebP of 12 megapixels 206 MB."""
 WORKER_BYTES = 100 * MEGABYTE
 TRY_ON_BYTES = MEGABYTE
 """A worker fills so much, and so much more for each try-on that it carries."""
@@ -68,11 +70,16 @@ def _address(name: str, url: str, *, path_is_wrong: bool = True) -> Finding:
         )
     if parts.scheme == "https" or is_loopback(host):
         return _ok(name, host)
-    if "." not in host:  # a name inside a network of containers
-        return _warning(
-            name, f"http to {host}", "the key is sent in clear: only within one machine"
-        )
+    if "." not in host or _is_private(host):  # inside a network of containers, say
+        return _warning(name, f"http to {host}", "the key is sent in clear: only in your network")
     return _failure(name, f"http to {host}: the key is sent in clear", "use https")
+
+
+def _is_private(host: str) -> bool:
+    try:
+        return ip_address(host).is_private
+    except ValueError:
+        return False
 
 
 def kind_of_key(key: str) -> str:
@@ -156,16 +163,17 @@ def _secrets(config: Config) -> Iterator[Finding]:
 
 
 def _memory(config: Config, memory: int) -> Iterator[Finding]:
-    has = f"of {memory // MEGABYTE} MB"
-    web = SYSTEM_BYTES + config.web_concurrency * PROCESS_BYTES + DECODER_BYTES
-    found = f"{config.web_concurrency} web processes and a decoder need {web // MEGABYTE} MB {has}"
+    """Say whether the processes fit; a warning, since the doctor may run on another machine."""
+    has = f"of {memory // MEGABYTE} MB here"
+    web = SYSTEM_BYTES + config.web_concurrency * PROCESS_BYTES + LEAST_DECODER_BYTES
+    found = f"{config.web_concurrency} web processes and a decoder fill {web // MEGABYTE} MB {has}"
     if web > memory:
-        yield _failure("WEB_CONCURRENCY", found, "fewer processes, or a larger dyno")
+        yield _warning("WEB_CONCURRENCY", found, "fewer processes, or a larger dyno")
     else:
         yield _ok("WEB_CONCURRENCY", found)
     worker = WORKER_BYTES + config.worker_concurrency * TRY_ON_BYTES
-    found = f"{config.worker_concurrency} try-ons at once need {worker // MEGABYTE} MB {has}"
+    found = f"{config.worker_concurrency} try-ons at once fill {worker // MEGABYTE} MB {has}"
     if worker > memory:
-        yield _failure("WORKER_CONCURRENCY", found, "fewer at once and more workers")
+        yield _warning("WORKER_CONCURRENCY", found, "fewer at once and more workers")
     else:
         yield _ok("WORKER_CONCURRENCY", found)

@@ -29,6 +29,11 @@ def make_try_on(services: Services, poll_interval: float, output: str) -> Iterat
 
     It stands in the ledger, and counts against the day's cap. Raises Problem, Unavailable.
     """
+    file = Path(output)
+    try:
+        file.touch()  # before anything is paid for
+    except OSError as error:
+        raise Unavailable(f"{output} cannot be written ({error.strerror})") from None
     garments = services.garments.table.list(None, 1, None)
     if not garments:
         raise Unavailable("there is no garment: flask --app wsgi garments import FOLDER")
@@ -42,7 +47,7 @@ def make_try_on(services: Services, poll_interval: float, output: str) -> Iterat
         raise Unavailable(f"the provider: {fault}") from None
     finally:
         services.pictures.remove([photo])
-    Path(output).write_bytes(picture)
+    file.write_bytes(picture)
     kind = services.photos.kind_of_result(picture, PHOTO.read_bytes())
     yield f"The garment's field was {services.provider.accepted_form or 'not told'}."
     if kind in ("photo", "blank"):
@@ -73,10 +78,10 @@ def _have_it_made(
         except ProviderError:
             services.ledger.record_outcome(attempt, Outcome.NOT_ACCEPTED)
             raise
+        yield f"Accepted: task {task.id}."
         services.ledger.record_outcome(attempt, Outcome.ACCEPTED, task)
         break
     began = time.monotonic()
-    yield f"Accepted: task {task.id}."
     while time.monotonic() - began < PATIENCE_SECONDS:
         time.sleep(poll_interval)
         try:
@@ -86,6 +91,7 @@ def _have_it_made(
         if progress.failure is not None:
             raise Problem(progress.failure)
         if progress.result_url is not None:
-            yield f"Ready after {time.monotonic() - began:.1f} s."
+            yield f"Ready after {time.monotonic() - began:.1f} s, for a while at the provider's"
+            yield progress.result_url
             return services.provider.download_result(progress.result_url)
     raise Unavailable(f"the provider was not done within {PATIENCE_SECONDS:g} s")

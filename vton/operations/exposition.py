@@ -28,7 +28,7 @@ class Gauges(Collector):
         yield _gauge(
             "vton_paid_cap", "Paid calls there may be today; 0: any number.", seen.paid_cap
         )
-        if "pauses" not in seen.away:
+        if seen.database is not None and "pauses" not in seen.away:
             paused = 1 if seen.pause else 0
             yield _gauge("vton_paused", "Whether the operator has paused it.", paused)
         if seen.database is not None:
@@ -73,6 +73,8 @@ def exposition(overview: Overview, counts: Collector) -> bytes:
     shown = CollectorRegistry(auto_describe=False)
     shown.register(Gauges(overview))
     text = generate_latest(shown)
+    if "redis" in overview.away:
+        return text
     counted = CollectorRegistry(auto_describe=False)
     counted.register(counts)
     try:

@@ -1,5 +1,6 @@
 """How it is going, for `/admin` and `/metrics`. An answer is kept for some seconds."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -7,11 +8,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TypeVar
 
+from vton.deadline import within
 from vton.errors import Unavailable
 from vton.operations.model import Overview
 from vton.operations.ports import Pauses, Queue, Records
 
+logger = logging.getLogger(__name__)
+
 KEPT_SECONDS = 5.0
+LOOK_SECONDS = 3.0
+"""So long each part has to answer: Prometheus gives a scrape 10 s."""
 
 T = TypeVar("T")
 
@@ -43,15 +49,20 @@ class Watch:
 
         def ask(part: str, call: Callable[[], T]) -> T | None:
             try:
-                return call()
+                with within(LOOK_SECONDS):
+                    return call()
             except Unavailable as fault:
                 away[part] = fault.why
-                return None
+            except Exception as fault:  # what another release answers, say
+                logger.exception("the %s was not understood", part)
+                away[part] = f"it is not understood ({type(fault).__name__})"
+            return None
 
+        database = ask("database", self.records.overview)
         return Overview(
-            database=ask("database", self.records.overview),
+            database=database,
             queue=ask("redis", self.queue.overview),
-            pause=ask("pauses", self.pauses.current),
+            pause=ask("pauses", self.pauses.current) if database else None,
             paid_cap=self.paid_cap,
             release=self.release,
             at=datetime.now(UTC),

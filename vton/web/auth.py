@@ -7,6 +7,7 @@ from typing import Any, ParamSpec, Protocol, cast
 from flask import current_app, g, request
 from flask.typing import ResponseReturnValue
 
+from vton import metrics
 from vton.errors import Problem
 
 P = ParamSpec("P")
@@ -52,9 +53,11 @@ def _bearer_token() -> str:
     """The token of the only `Authorization: Bearer` header (RFC 6750, section 2.1)."""
     sent = request.headers.getlist("Authorization")
     if not sent:
+        metrics.REFUSED_TOKENS.labels("missing").inc()
         raise Problem("token_missing")
     scheme, _, token = sent[0].partition(" ")
     # WSGI joins repeated headers with a comma, which no token contains.
     if len(sent) > 1 or scheme.lower() != "bearer" or not token.strip() or "," in token:
+        metrics.REFUSED_TOKENS.labels("malformed").inc()
         raise Problem("token_invalid")
     return token.strip()

@@ -135,6 +135,7 @@ class Worker(ggevent.GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
         """Answer a request that gunicorn cannot read, or that broke outside the application."""
         request_id = uuid4().hex
         log.request_id.set(request_id)
+        log.session_id.set("")
         problem = _problem(exc)
         if problem.code == "internal":
             logger.error("a request broke outside the application", exc_info=exc)

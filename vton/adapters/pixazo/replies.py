@@ -186,8 +186,8 @@ def refuses_key(answer: Answer) -> bool:
     body = answer.json()
     if answer.status == 401 or (answer.status == 403 and body) or _kling_code(body) in _KEY_CODES:
         return True
-    if answer.status in (403, 408, 429) or answer.status >= 500:
-        raise RetryableError(error_text(answer))
+    if not body or answer.status in (408, 429) or answer.status not in (200, 400, 404, 422):
+        raise RetryableError(f"no answer of the provider's: {error_text(answer)}")
     return False
 
 

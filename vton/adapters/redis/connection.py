@@ -88,14 +88,15 @@ class WrongRedis(Exception):
     """This Redis answers, and must not be used; its text says why, and what to do."""
 
 
-def check_redis(redis: Redis, project: str) -> None:
+def check_redis(redis: Redis, project: str, *, claim: bool = True) -> None:
     """Claim this Redis for a project. Raises WrongRedis where it is a cluster or another's.
 
-    Two environments on one Redis would take each other's jobs. Raises RedisError.
+    Two environments on one Redis would take each other's jobs. Without `claim`, one that is
+    nobody's stays so. Raises RedisError.
     """
     if str(redis.info("cluster").get("cluster_enabled")) == "1":
         raise WrongRedis("it is a Redis cluster, which RQ cannot use: take a single one")
-    if redis.set(PROJECT_KEY, project, nx=True):
+    if claim and redis.set(PROJECT_KEY, project, nx=True):
         return
     owner = cast(bytes, redis.get(PROJECT_KEY) or b"").decode(errors="replace")
     if owner and owner != project:

@@ -7,7 +7,7 @@ from typing import cast
 from redis import Redis
 from redis.exceptions import RedisError
 
-from vton.adapters.redis.circuit_breaker import RedisCircuitBreaker
+from vton.adapters.redis.circuit_breaker import PAUSED_KEY
 from vton.adapters.redis.queue import open_queue
 from vton.errors import Unavailable
 from vton.operations.model import QueueOverview, WorkerState
@@ -23,12 +23,16 @@ class RedisOperations:
 
     def overview(self) -> QueueOverview:
         try:
-            memory, clients = self._redis.info("memory"), self._redis.info("clients")
-            server = self._redis.info("server")
+            with self._redis.pipeline(transaction=False) as pipeline:
+                for section in ("memory", "clients", "server"):
+                    pipeline.info(section)
+                pipeline.llen(open_queue(self._redis).key)
+                pipeline.pttl(PAUSED_KEY)
+                memory, clients, server, depth, paused_ms = pipeline.execute()
             return QueueOverview(
-                depth=open_queue(self._redis).count,
+                depth=depth,
                 workers=self._workers(),
-                paused_seconds=RedisCircuitBreaker(self._redis).paused_for(),
+                paused_seconds=max(0, -(-paused_ms // 1000)),
                 used_memory=int(memory.get("used_memory", 0)),
                 max_memory=int(memory.get("maxmemory", 0)),
                 policy=str(memory.get("maxmemory_policy", "")),

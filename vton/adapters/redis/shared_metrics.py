@@ -37,7 +37,10 @@ class SharedMetrics(Collector):
         self._lock = threading.Lock()
 
     def push(self) -> None:
-        """Add what was counted since the last time. Raises Unavailable, and loses nothing."""
+        """Add what was counted since the last time. Raises Unavailable.
+
+        Nothing is lost; what Redis has taken and not answered is added once more.
+        """
         with self._lock:
             counted = dict(self._counted())
             grown = {

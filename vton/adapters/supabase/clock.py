@@ -89,11 +89,16 @@ class DatabaseClock:
             )  # fmt: skip
         return skew
 
+    def measured_now(self) -> datetime:
+        """Ask the database for its time, and return it. Raises Unavailable."""
+        self.measure()
+        return self.now()
+
     def _refresh(self) -> None:
         try:
             self.measure()
-        except Unavailable as away:
-            logger.debug("the database's time is not known: %s", away.why)
+        except Exception as fault:  # the next time, perhaps
+            logger.debug("the database's time is not known: %s", type(fault).__name__)
 
 
 def _in_a_thread(work: Callable[[], None]) -> None:

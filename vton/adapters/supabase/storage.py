@@ -1,7 +1,7 @@
 """The private bucket: photos, results and garments, and the URLs that open them for a while."""
 
 import logging
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,6 +11,7 @@ from storage3.exceptions import StorageApiError
 from supabase import Client
 
 from vton import metrics
+from vton.adapters.clock import SystemClock
 from vton.adapters.redis.signed_urls import SIGNED_SECONDS, SignedUrlCache
 from vton.adapters.supabase.client import unavailable_when_away
 from vton.adapters.supabase.rows import batches
@@ -33,6 +34,7 @@ class Bucket:
     signed_urls: SignedUrlCache
     public_url: str
     """Where those who open a signed URL reach Supabase."""
+    now: Callable[[], datetime] = SystemClock().now
 
     def _bucket(self) -> Any:
         return self.client.storage.from_(self.name)
@@ -96,7 +98,7 @@ class Bucket:
 
     def _sign(self, paths: list[str]) -> dict[str, SignedUrl]:
         """Sign in as few calls as the storage allows; an object that is not there has no URL."""
-        expires_at = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=SIGNED_SECONDS)
+        expires_at = self.now().replace(microsecond=0) + timedelta(seconds=SIGNED_SECONDS)
         answers: list[Any] = []
         for some in batches(paths, PATHS_IN_A_CALL):
             with _answered():
