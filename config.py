@@ -75,6 +75,20 @@ def _public_key(text: str) -> str:
     return text
 
 
+def _long(text: str) -> str:
+    """Refuse a token that could be guessed: tries are not limited."""
+    if len(text) < 16:
+        raise _wrong("has to have 16 characters at least: openssl rand -base64 24")
+    return text
+
+
+def _dsn(text: str) -> str:
+    """Refuse what Sentry's library would end the process for."""
+    if not re.fullmatch(r"https?://[^@/\s]+@[^@/\s]+/([^\s]*/)?\d+", text):
+        raise _wrong("must be a DSN: https://key@host/number")
+    return text
+
+
 def _database_url(text: str) -> str:
     if not text.startswith(("postgresql://", "postgres://")):
         raise _wrong("must be a URL that begins with postgresql://")
@@ -132,8 +146,8 @@ class Config(BaseModel):
     web_concurrency: Annotated[Limit, Field(ge=1)] = 1
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
-    sentry_dsn: Annotated[WebUrl, Field(repr=False)] = ""
-    metrics_token: Secret = ""
+    sentry_dsn: Annotated[Secret, AfterValidator(_dsn)] = ""
+    metrics_token: Annotated[Secret, AfterValidator(_long)] = ""
     demo_email: str = ""
     demo_password: Secret = ""
     admin_user: str = "admin"

@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from flask import Flask
@@ -109,7 +111,10 @@ def _serve_operators(app: Flask, config: Config, services: Services, rate: Reque
 
 
 class _Proxied(ProxyFix):
-    """Takes from a proxy's header no scheme that a page cannot have: addresses are made with it."""
+    """Takes from a proxy's headers no scheme that a page cannot have, and no address that is none.
+
+    A client may send such headers, too. What the proxy has added stands last, behind a comma.
+    """
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
@@ -117,6 +122,9 @@ class _Proxied(ProxyFix):
         schemes = environ.get("HTTP_X_FORWARDED_PROTO", "https").split(",")
         if schemes[-1].strip() not in ("http", "https"):
             del environ["HTTP_X_FORWARDED_PROTO"]
+        client = environ.pop("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip()
+        with suppress(ValueError):
+            environ["HTTP_X_FORWARDED_FOR"] = str(ip_address(client))
         return super().__call__(environ, start_response)
 
 

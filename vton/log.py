@@ -53,7 +53,15 @@ class _AddIds(logging.Filter):
         return True
 
 
-class _Text(logging.Formatter):
+class _Cleaned(logging.Formatter):
+    """Cleans what exceptions say, of which nobody knows what they quote."""
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - it is the library's
+        """Return a traceback without addresses, paths of pictures, and tokens."""
+        return _NOT_IN_A_TRACEBACK.sub("<left out>", super().formatException(ei))
+
+
+class _Text(_Cleaned):
     def format(self, record: logging.LogRecord) -> str:
         """Return the event, and behind it what came as `extra`, each line behind the same head."""
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
@@ -70,13 +78,15 @@ class _Text(logging.Formatter):
         return "\n".join(f"{head} {line}" for line in event.splitlines() or [""])
 
 
+class _Json(_Cleaned, JsonFormatter):
+    pass
+
+
 def _formatter(kind: Format) -> logging.Formatter:
     if kind == "text":
         return _Text()
     names = {"levelname": "level", "name": "logger"}
-    return JsonFormatter(
-        "%(levelname)s %(name)s %(message)s", rename_fields=names, timestamp="time"
-    )
+    return _Json("%(levelname)s %(name)s %(message)s", rename_fields=names, timestamp="time")
 
 
 def configure(level: str, kind: Format = "text", stream: TextIO | None = None) -> None:
@@ -111,8 +121,14 @@ def hashed(user_id: str) -> str:
 
 _NOT_FOR_THE_LOG = re.compile(
     r"(?P<URL>https?:\\?/\\?/\S+)"
-    r"|(?P<path>(?:user-uploads|try-on-results)\\?/\S+)"
+    r"|(?P<path>(?:user-uploads|try-on-results)(?:\\?/|%2[Ff])\S+)"
     r"|(?P<token>eyJ[\w-]+\.[\w.-]+|\b(?:sb_\w+|[A-Za-z0-9+/_-]{40,}=*))"
+)
+
+
+_NOT_IN_A_TRACEBACK = re.compile(
+    r"https?:\\?/\\?/\S+|(?:user-uploads|try-on-results)(?:\\?/|%2[Ff])\S+"
+    r"|eyJ[\w-]+\.[\w.-]+|\bsb_\w+"
 )
 
 

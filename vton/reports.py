@@ -20,10 +20,19 @@ def init(dsn: str, release: str, process: str) -> None:
     if not dsn:
         return
     import sentry_sdk
-    from sentry_sdk.integrations.logging import ignore_logger
+    from sentry_sdk.integrations.atexit import AtexitIntegration
+    from sentry_sdk.integrations.excepthook import ExcepthookIntegration
+    from sentry_sdk.integrations.logging import LoggingIntegration, ignore_logger
+    from sentry_sdk.integrations.threading import ThreadingIntegration
 
     ignore_logger("vton.access")  # what broke has reported itself
     sentry_sdk.init(
+        # Those that it finds by itself would see requests, and add headers to those that go out.
+        default_integrations=False, auto_enabling_integrations=False,
+        integrations=[
+            LoggingIntegration(level=None), ExcepthookIntegration(), AtexitIntegration(),
+            ThreadingIntegration(propagate_scope=False),
+        ],
         dsn=dsn, release=f"vton@{release}", before_send=_clean, before_send_transaction=_none,
         send_default_pii=False, include_local_variables=False, include_source_context=False,
         max_request_body_size="never", max_breadcrumbs=0, traces_sample_rate=None,

@@ -104,7 +104,8 @@ language sql stable security definer set search_path = '' as $$
   strays as (
     select o.name as path, (o.metadata ->> 'size')::bigint as bytes, o.created_at
     from storage.objects o
-    where o.bucket_id = p_bucket and o.created_at < now() - interval '1 hour'
+    where o.bucket_id = p_bucket
+      and greatest(o.created_at, o.updated_at) < now() - interval '1 hour'
       and split_part(o.name, '/', 1) in ('garments', 'user-uploads', 'try-on-results')
       and not exists (select from named n where n.path = o.name)
     order by o.name limit 5000)
@@ -224,12 +225,19 @@ begin
       where t.tgrelid = to_regclass('public.try_on_history') and t.tgname = w.trigger
         and t.tgenabled in ('O', 'A'));
   return query
+    select format('the constraint %s is missing', w.name)
+    from unnest(array['garments_image_url_check', 'try_on_history_status_check',
+                      'try_on_history_photo_is_owners', 'try_on_history_result_is_owners']) w (name)
+    where not exists (select from pg_catalog.pg_constraint c where c.conname = w.name);
+  return query
     select format('everybody may call the function %s', p.proname)
     from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
     where n.nspname = 'public'
       and p.proname in (
         'admission', 'create_session', 'undo_session', 'claim_submit', 'record_outcome',
-        'allow_one_resubmit', 'end_session', 'overview', 'stats', 'session_timeline',
+        'allow_one_resubmit', 'paid_today', 'tried_today', 'refused_today', 'under_way',
+        'object_path', 'schema_version', 'database_time', 'log_session', 'record_erasures',
+        'record_failed_result', 'end_session', 'overview', 'stats', 'session_timeline',
         'named_objects', 'stray_objects', 'missing_objects', 'objects_of_user', 'forget_user', 'installation_faults')
       and (has_function_privilege('anon', p.oid, 'EXECUTE')
            or has_function_privilege('authenticated', p.oid, 'EXECUTE'));

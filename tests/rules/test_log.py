@@ -158,3 +158,19 @@ def test_alarms_are_counted() -> None:
 def test_a_users_hash_says_nothing_of_the_user_and_is_always_the_same() -> None:
     assert log.hashed(USER) == hashlib.sha256(USER.encode()).hexdigest()[:12]
     assert log.hashed(USER) != log.hashed(USER.upper())
+
+
+@pytest.mark.parametrize("kind", ["text", "json"])
+def test_what_an_exception_quotes_is_left_out(kind: Format) -> None:
+    written = Written(kind)
+    try:
+        raise RuntimeError(
+            f"https://x.supabase.co/sign?token=abc user-uploads%2F{USER}%2F1.jpg {JWT}"
+        )
+    except RuntimeError:
+        written.logger.exception("broke")
+
+    text = "".join(written.lines)
+    assert "RuntimeError: <left out> <left out> <left out>" in text
+    assert "test_log.py" in text
+    assert USER not in text

@@ -9,6 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from config import Config, ConfigError
+from vton.cli.output import printable
 from vton.doctor.settings import kind_of_key, look_at_settings, settings_that_are_wrong
 from vton.errors import Unavailable
 from vton.imaging.slots import MEGABYTE
@@ -219,7 +220,6 @@ def test_sane_settings_are_fine() -> None:
         ("WORKER_CONCURRENCY", "151", "warning", "50 times a second"),
         ("DEMO_EMAIL", "a@example.com", "warning", "everybody"),
         ("ADMIN_PASSWORD", "short", "warning", "5 characters"),
-        ("METRICS_TOKEN", "short", "warning", "5 characters"),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_said(
@@ -300,3 +300,41 @@ def test_a_secret_key_is_never_the_one_that_everybody_sees(key: str) -> None:
 )  # fmt: skip
 def test_a_key_is_told_by_its_form(key: str, kind: str) -> None:
     assert kind_of_key(key) == kind
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("METRICS_TOKEN", "fifteen-letters"), ("SENTRY_DSN", "https://sentry.io/42"),
+        ("SENTRY_DSN", "https://key@sentry.io/"), ("SENTRY_DSN", "key"),
+    ],
+)  # fmt: skip
+def test_what_would_not_work_is_refused(name: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=name):
+        Config.from_env({**SETTINGS, name: value})
+
+
+@pytest.mark.parametrize("dsn", ["https://key@o1.ingest.sentry.io/42", "http://k:s@host:9000/a/1"])
+def test_a_dsn_is_taken(dsn: str) -> None:
+    assert Config.from_env({**SETTINGS, "SENTRY_DSN": dsn}).sentry_dsn == dsn
+
+
+@pytest.mark.parametrize(
+    ("url", "public", "project"),
+    [
+        ("https://x.supabase.co", "", "x.supabase.co"),
+        ("https://x.supabase.co", "https://api.shop.example", "x.supabase.co"),
+        ("http://kong:8000", "https://api.shop.example", "api.shop.example"),
+        ("http://10.0.0.5:8000", "https://api.shop.example", "api.shop.example"),
+        ("http://127.0.0.1:8001", "", "127.0.0.1"),
+    ],
+)
+def test_a_project_is_called_by_its_host(url: str, public: str, project: str) -> None:
+    settings = {**SETTINGS, "SUPABASE_URL": url, "SUPABASE_PUBLIC_URL": public}
+
+    assert Config.from_env(settings).project == project
+
+
+def test_what_others_have_named_does_nothing_to_a_terminal() -> None:
+    assert printable("\x1b]0;PWNED\x07red\r\nfake \u202e") == "?]0;PWNED?red??fake ?"
+    assert printable("Gaun mérah, 10 %") == "Gaun mérah, 10 %"

@@ -10,7 +10,7 @@ from flask import Flask, g
 from redis import Redis
 
 from vton.errors import Problem
-from vton.web.limits import RequestRate, not_found_limited, rate_limited
+from vton.web.limits import FAILED_LOGINS, RequestRate, not_found_limited, rate_limited
 
 ONE, OTHER = "one user", "another user"
 
@@ -284,3 +284,21 @@ def test_a_view_counts_what_its_users_do_not_find(app: Flask) -> None:
     ]
     assert ask(app, view, OTHER, "me") == "hello me"
     assert (view.__name__, view.__doc__) == ("view", "Finds me.")
+
+
+# -- the operator's password -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("connected", [True, False])
+def test_a_password_is_guessed_ten_times_a_minute_also_without_redis(
+    world: World, connected: bool
+) -> None:
+    world.server.connected = connected
+    rate = world.rate()
+    for _ in range(FAILED_LOGINS):
+        rate.check_logins("192.0.2.1")
+        with suppress(Problem):
+            rate.count_failed_login("192.0.2.1")
+
+    assert refusal(lambda: rate.check_logins("192.0.2.1")).code == "rate_limited"
+    rate.check_logins("192.0.2.2")

@@ -254,7 +254,10 @@ def test_rows_and_objects_that_do_not_fit_are_found(
     ).fetchone()
     assert row
     (path,) = row
-    old = "update storage.objects set created_at = now() - interval '1 day' where name = %s"
+    old = (
+        "update storage.objects set created_at = now() - interval '1 day',"
+        " updated_at = now() - interval '1 day' where name = %s"
+    )
     database.execute(old, [path])
 
     def found() -> tuple[bool, bool]:

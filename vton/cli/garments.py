@@ -13,6 +13,7 @@ from vton.cli.output import (
     confirm,
     dry_run_option,
     json_option,
+    printable,
     refuse,
     said_plainly,
     show,
@@ -58,7 +59,7 @@ def _sum_up(done: Sequence[Imported], found: Folder) -> None:
     counts = Counter(one.outcome for one in done)
     skipped = {one.entry.file.name: one.why for one in done if one.outcome is Outcome.SKIPPED}
     for name, why in {**found.left_out, **skipped}.items():
-        click.echo(f"skipped {name}: {why}")
+        click.echo(printable(f"skipped {name}: {why}"))
     taken = sum(counts.values()) - counts[Outcome.SKIPPED]
     told = [f"{counts[outcome]} {outcome}" for outcome in Outcome if outcome is not Outcome.SKIPPED]
     click.echo(f"{taken} of {len(found.entries)} garments imported: {', '.join(told)}.")
@@ -90,7 +91,7 @@ def remove_garments(ids: tuple[str, ...], dry_run: bool, yes: bool) -> None:
         for garment_id in ids:
             if garment_id not in known:
                 refuse(f"There is no garment {garment_id}.")
-            click.echo(f"{garment_id}  {known[garment_id].name}")
+            click.echo(printable(f"{garment_id}  {known[garment_id].name}"))
         if dry_run:
             return
         confirm(f"Remove {len(set(ids))} of them for good?", yes=yes)

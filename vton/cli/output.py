@@ -106,7 +106,12 @@ def _cell(value: object) -> str:
         return ""
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M:%S}"
-    return str(value)
+    return printable(value)
+
+
+def printable(text: object) -> str:
+    """Return what others have named so that a terminal only shows it."""
+    return "".join(c if c.isprintable() else "?" for c in str(text))
 
 
 def seconds_between(start: str | None, end: str | None) -> str:

@@ -51,8 +51,8 @@ def pause(minutes: int | None, message: str | None) -> None:
 
     New ones are answered 503 with a message and Retry-After. All processes know it within 5 s.
     """
-    if message and len(message) > 300:
-        raise click.ClickException("The message has more than 300 characters.")
+    if message and (len(message) > 300 or not message.isprintable()):
+        raise click.ClickException("The message has to be one line of at most 300 characters.")
     with said_plainly():
         until = tools().database_now() + timedelta(minutes=minutes) if minutes else None
         tools().pauses.begin(until, message)

@@ -14,6 +14,7 @@ from vton.cli.output import (
     Uuid,
     confirm,
     json_option,
+    printable,
     refuse,
     said_plainly,
     seconds_between,
@@ -69,7 +70,8 @@ def show_session(session_id: str, as_json: bool) -> None:
         show_json(known)
         return
     for line in _facts(session_id, known):
-        click.echo(line)
+        click.echo(printable(line))
+    click.echo()
     happened = sorted(_events(known), key=lambda event: event["at (UTC)"])
     first = happened[0]["at (UTC)"] if happened else None
     for event in happened:
@@ -86,7 +88,7 @@ def _facts(session_id: str, known: Mapping[str, Any]) -> Iterator[str]:
     yield f"Status   {row.get('status') or 'deleted'}"
     if row.get("error_code"):
         yield f"Why      {row['error_code']}: {row['error_message']}"
-    yield f"Log      all lines about it have session={session_id}\n"
+    yield f"Log      all lines about it have session={session_id}"
 
 
 def _events(known: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -8,7 +8,7 @@ from flask.cli import AppGroup
 from vton.cli.output import confirm, json_option, said_plainly, show, show_json, tools, yes_option
 
 storage_commands = AppGroup("storage", help="The bucket: photos, results and garments.")
-IN_A_CALL = 100
+IN_A_CALL = 500
 
 
 @storage_commands.command("check")
@@ -35,8 +35,9 @@ def check_storage(remove: bool, yes: bool, as_json: bool) -> None:
             paths = [str(one["path"]) for one in strays]
             batches = [paths[i : i + IN_A_CALL] for i in range(0, len(paths), IN_A_CALL)]
             with click.progressbar(batches, label="Removing", file=sys.stderr) as bar:
-                for some in bar:
-                    work.pictures.remove(some)
+                for some in bar:  # by now a garment may have been imported, say
+                    still = {one["path"] for one in work.records.stray_objects()}
+                    work.pictures.remove([path for path in some if path in still])
             strays = []
     if strays or missing:
         raise SystemExit(1)

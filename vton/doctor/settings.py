@@ -65,9 +65,7 @@ def _address(name: str, url: str, *, path_is_wrong: bool = True) -> Finding:
     parts = urlsplit(url)
     host = parts.hostname or ""
     if path_is_wrong and (parts.path.strip("/") or parts.query):
-        return _failure(
-            name, f"has a path: {parts.path}", f"set it to {parts.scheme}://{parts.netloc}"
-        )
+        return _failure(name, f"has a path: {parts.path}", f"set it to {parts.scheme}://{host}")
     if parts.scheme == "https" or is_loopback(host):
         return _ok(name, host)
     if "." not in host or _is_private(host):  # inside a network of containers, say
@@ -155,11 +153,9 @@ def _limits(config: Config) -> Iterator[Finding]:
 
 
 def _secrets(config: Config) -> Iterator[Finding]:
-    for name, secret in (
-        ("ADMIN_PASSWORD", config.admin_password), ("METRICS_TOKEN", config.metrics_token)
-    ):  # fmt: skip
-        if secret and len(secret) < SHORT_SECRET:
-            yield _warning(name, f"has {len(secret)} characters", "openssl rand -base64 24")
+    length = len(config.admin_password)
+    if 0 < length < SHORT_SECRET:
+        yield _warning("ADMIN_PASSWORD", f"has {length} characters", "openssl rand -base64 24")
 
 
 def _memory(config: Config, memory: int) -> Iterator[Finding]:

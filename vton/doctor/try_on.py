@@ -40,7 +40,7 @@ def make_try_on(services: Services, poll_interval: float, output: str) -> Iterat
     photo = photo_path(NOBODY, int(datetime.now(UTC).timestamp() * 1000))
     services.pictures.put(photo, PHOTO.read_bytes(), "image/jpeg", replace=True)
     try:
-        yield f"The photo {PHOTO.name} with {garments[0].name} …"
+        yield f"The photo {PHOTO.name} with {garments[0].name!r} …"
         inputs = services.provider.prepare(photo, garments[0].picture)
         picture = yield from _have_it_made(services, inputs, poll_interval)
     except ProviderError as fault:

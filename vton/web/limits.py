@@ -16,7 +16,7 @@ from typing import ParamSpec, cast
 from flask import current_app
 from flask.typing import ResponseReturnValue
 from limits import RateLimitItem, RateLimitItemPerMinute
-from limits.storage import RedisStorage
+from limits.storage import MemoryStorage, RedisStorage
 from limits.strategies import FixedWindowRateLimiter
 from redis import Redis
 from redis.exceptions import RedisError
@@ -42,6 +42,7 @@ class RequestRate:
         self._not_found = RateLimitItemPerMinute(per_minute, namespace="vton:rate:not_found")
         self._limited = per_minute > 0
         self._failed_logins = RateLimitItemPerMinute(FAILED_LOGINS, namespace="vton:rate:login")
+        self._own = FixedWindowRateLimiter(MemoryStorage())
 
     def count(self, user_id: str) -> None:
         """Count a request; raises Problem `rate_limited` when it is one too many."""
@@ -59,11 +60,17 @@ class RequestRate:
             raise
 
     def check_logins(self, address: str) -> None:
-        """Raise `rate_limited` where somebody at this address has failed to sign in too often."""
+        """Raise `rate_limited` where somebody at this address has failed to sign in too often.
+
+        Where Redis is away each process counts by itself.
+        """
+        if not self._own.test(self._failed_logins, address):
+            raise Problem("rate_limited", retry_after=60, policy="minute")
         self._check_limit(self._window.test, self._failed_logins, address)
 
     def count_failed_login(self, address: str) -> None:
         """Count a failed sign-in of the operator's; raises `rate_limited` as `check_logins`."""
+        self._own.hit(self._failed_logins, address)
         self._check_limit(self._window.hit, self._failed_logins, address)
 
     def _check(self, ask: Callable[..., bool], limit: RateLimitItem, user_id: str) -> None:

@@ -8,6 +8,7 @@ import base64
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
 
@@ -40,6 +41,8 @@ SUBMIT_SECONDS = 20.0
 """How long a submit may last as a whole; claims count on it (`submitter.CLAIM_SECONDS`)."""
 POLL_SECONDS = 15.0
 MAX_ANSWER_BYTES = 1024 * 1024
+_STATUSES = frozenset(HTTPStatus)
+"""What is counted by itself: each number that somebody makes up would be a series of its own."""
 SLOW_SECONDS = 5.0
 """How long all polls pause after a 429 that does not say."""
 
@@ -196,7 +199,7 @@ class Pixazo:
             answer = self.http.ask(
                 method, url, connect=CONNECT_SECONDS, limit=MAX_ANSWER_BYTES, **options
             )
-            ended = str(answer.status)
+            ended = str(answer.status) if answer.status in _STATUSES else "other"
         finally:
             seconds = time.monotonic() - began
             metrics.PROVIDER_SECONDS.labels(call, ended).observe(seconds)
