@@ -1,6 +1,7 @@
 """The worker process: `python worker.py`."""
 
 import ctypes
+import logging
 import threading
 from contextlib import suppress
 
@@ -11,6 +12,8 @@ from vton.adapters.redis.rq_worker import ThreadedWorker
 from vton.process import hide_from_others
 from vton.tryon.jobs import handlers
 from vton.wiring import WORKER_REDIS_CONNECTIONS, connect
+
+logger = logging.getLogger("vton.worker")
 
 M_ARENA_MAX = -8
 """glibc's name for how many memory arenas a process has (mallopt(3))."""
@@ -47,6 +50,7 @@ def main() -> None:
     )
     sweeping.start()
     worker.work()
+    logger.info("ended, as it was asked to")
     start.end(services)
 
 

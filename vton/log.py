@@ -47,6 +47,7 @@ class _AddIds(logging.Filter):
             from vton import metrics  # speaks TLS: see gunicorn.conf.py
 
             metrics.ALARMS.inc()
+            metrics.ALARM_LINES.append((record.created, record.getMessage()))
         for name, value in (("request", request_id.get()), ("session", session_id.get())):
             if value and not hasattr(record, name):
                 setattr(record, name, value)

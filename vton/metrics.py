@@ -4,6 +4,8 @@
 codes of the catalogue, names of outcomes; never an id.
 """
 
+from collections import deque
+
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 registry = CollectorRegistry(auto_describe=False)
@@ -55,4 +57,6 @@ FAULTS = Counter(
     "vton_faults", "Calls that Redis or a part of Supabase did not answer as it should.", ["part"],
     registry=registry,
 )  # fmt: skip
+ALARM_LINES: deque[tuple[float, str]] = deque(maxlen=20)
+"""The last lines that were an alarm, and when (seconds since 1970)."""
 ALARMS = Counter("vton_alarms", "Lines of the log that begin with ALARM.", registry=registry)

@@ -11,7 +11,7 @@ from supabase import Client
 
 from config import Config
 from vton import metrics
-from vton.adapters.health import DatabaseHealth, RedisHealth
+from vton.adapters.health import SCHEMA_VERSION, DatabaseHealth, RedisHealth
 from vton.adapters.http.client import HttpClient
 from vton.adapters.http.download import Downloads, is_loopback
 from vton.adapters.pixazo.client import Pixazo, PixazoSettings
@@ -79,7 +79,7 @@ class Services:
     queue: RedisOperations
     garment_removal: GarmentRemover
     watch: Watch
-    migrate: Callable[[], Iterator[str]] | None = None
+    migrate: Callable[[bool], Iterator[str]] | None = None
     """Applies the migrations, where the database's own address is known."""
 
 
@@ -109,7 +109,7 @@ def connect(config: Config, redis_connections: int = WEB_REDIS_CONNECTIONS) -> S
     adapters = _adapters(config, redis)
     pictures, garment_rows = adapters.pictures, adapters.garment_rows
     records = RecordRows(adapters.supabase, config.storage_bucket)
-    queue = RedisOperations(redis)
+    queue, health = RedisOperations(redis), _health(config, adapters, redis)
     return Services(
         tokens=_tokens(config, adapters),
         starter=_starter(config, adapters),
@@ -121,10 +121,10 @@ def connect(config: Config, redis_connections: int = WEB_REDIS_CONNECTIONS) -> S
         sweep=_sweep(config, adapters),
         garments=Garments(table=garment_rows, pictures=pictures, photos=adapters.converter),
         redis=redis,
-        health=_health(config, adapters, redis),
+        health=health,
         clock=adapters.clock,
-        counts=SharedMetrics(redis, metrics.registry),
-        migrate=(lambda: _migrate(config.supabase_db_url)) if config.supabase_db_url else None,
+        counts=SharedMetrics(redis, metrics.registry, metrics.ALARM_LINES),
+        migrate=_migrator(config.supabase_db_url),
         shutdown=adapters.shutdown,
         pictures=pictures,
         photos=adapters.converter,
@@ -134,7 +134,9 @@ def connect(config: Config, redis_connections: int = WEB_REDIS_CONNECTIONS) -> S
         pauses=adapters.pauses,
         queue=queue,
         garment_removal=GarmentRemover(adapters.supabase, config.storage_bucket),
-        watch=Watch(records, queue, adapters.pauses, config.max_paid_per_day, release()),
+        watch=Watch(
+            records, queue, adapters.pauses, health.ready.broken, config.max_paid_per_day, release()
+        ),
     )  # fmt: skip
 
 
@@ -179,11 +181,14 @@ def _health(config: Config, adapters: Adapters, redis: Redis) -> Health:
     return Health(ready=Parts(ready), service=Parts(ready | served))
 
 
-def _migrate(url: str) -> Iterator[str]:
-    # psycopg takes 9 MB, which no process that serves needs.
-    from vton.adapters.supabase.migrations import apply_migrations
+def _migrator(url: str) -> Callable[[bool], Iterator[str]] | None:
+    def migrate(again: bool) -> Iterator[str]:
+        # psycopg takes 9 MB, which no process that serves needs.
+        from vton.adapters.supabase.migrations import apply_migrations
 
-    return apply_migrations(url)
+        return apply_migrations(url, again=again, version=SCHEMA_VERSION)
+
+    return migrate if url else None
 
 
 def _tokens(config: Config, adapters: Adapters) -> SupabaseTokens:
@@ -222,17 +227,11 @@ def _runner(config: Config, adapters: Adapters) -> SessionRunner:
         deadline=config.session_deadline,
     )  # fmt: skip
     submitter = Submitter(
-        sessions=adapters.sessions,
-        ledger=adapters.ledger,
-        circuit_breaker=adapters.circuit_breaker,
-        provider=provider,
-        retries=retries,
-        clock=adapters.clock,
-        shutdown=adapters.shutdown,
-        paid_cap=config.max_paid_per_day,
-        first_poll=config.pixazo_first_poll,
-        poll_interval=config.pixazo_poll_interval,
-    )
+        sessions=adapters.sessions, ledger=adapters.ledger,
+        circuit_breaker=adapters.circuit_breaker, provider=provider, retries=retries,
+        clock=adapters.clock, shutdown=adapters.shutdown, paid_cap=config.max_paid_per_day,
+        first_poll=config.pixazo_first_poll, poll_interval=config.pixazo_poll_interval,
+    )  # fmt: skip
     result_check = ResultCheck(
         pictures=adapters.pictures, ledger=adapters.ledger, comparer=adapters.converter,
         clock=adapters.clock,

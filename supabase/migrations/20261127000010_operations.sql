@@ -7,8 +7,10 @@ language sql stable set search_path = '' as $$
   select jsonb_build_object(
     'queued', count(*) filter (where h.status = 'queued'),
     'processing', count(*) filter (where h.status = 'processing'),
-    'oldest_seconds', coalesce(extract(epoch from now() - min(h.created_at)
-      filter (where h.status = 'queued')), 0),
+    'oldest_seconds', coalesce(extract(epoch from now() - min(h.created_at) filter (
+      -- It waits for a worker, or for the provider to take it.
+      where not exists (select from public.provider_tasks t
+        where t.session_id = h.id and t.task_id is not null))), 0),
     'paid_today', public.paid_today(),
     'last_hour', (
       select coalesce(jsonb_object_agg(o.outcome, o.number), '{}') from (
@@ -158,6 +160,13 @@ language plpgsql stable security definer set search_path = '' as $$
 declare
   ours text[] := array['garments', 'try_on_history', 'provider_tasks', 'submits', 'erasures',
                        'idempotency_keys', 'pauses', 'session_log'];
+  functions text[] := array[
+    'admission', 'create_session', 'undo_session', 'claim_submit', 'record_outcome',
+    'allow_one_resubmit', 'paid_today', 'tried_today', 'refused_today', 'under_way',
+    'object_path', 'schema_version', 'database_time', 'log_session', 'record_erasures',
+    'record_failed_result', 'end_session', 'overview', 'stats', 'session_timeline',
+    'named_objects', 'stray_objects', 'missing_objects', 'objects_of_user', 'forget_user',
+    'installation_faults'];
   name text;
   who text;
   allowed text;
@@ -230,15 +239,12 @@ begin
                       'try_on_history_photo_is_owners', 'try_on_history_result_is_owners']) w (name)
     where not exists (select from pg_catalog.pg_constraint c where c.conname = w.name);
   return query
-    select format('everybody may call the function %s', p.proname)
-    from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
-    where n.nspname = 'public'
-      and p.proname in (
-        'admission', 'create_session', 'undo_session', 'claim_submit', 'record_outcome',
-        'allow_one_resubmit', 'paid_today', 'tried_today', 'refused_today', 'under_way',
-        'object_path', 'schema_version', 'database_time', 'log_session', 'record_erasures',
-        'record_failed_result', 'end_session', 'overview', 'stats', 'session_timeline',
-        'named_objects', 'stray_objects', 'missing_objects', 'objects_of_user', 'forget_user', 'installation_faults')
+    select format('the function %s is missing', w.name) from unnest(functions) w (name)
+    where not exists (select from pg_catalog.pg_proc p
+      where p.pronamespace = 'public'::regnamespace and p.proname = w.name);
+  return query
+    select format('everybody may call the function %s', p.proname) from pg_catalog.pg_proc p
+    where p.pronamespace = 'public'::regnamespace and p.proname = any (functions)
       and (has_function_privilege('anon', p.oid, 'EXECUTE')
            or has_function_privilege('authenticated', p.oid, 'EXECUTE'));
   if not exists (select from storage.buckets b where b.id = p_bucket) then

@@ -28,7 +28,9 @@ from vton.tryon.ports.pauses import Pause
 
 AT = datetime(2026, 11, 27, 3, tzinfo=UTC)
 DATABASE = DatabaseOverview(1, 2, 3.0, 40, {"success": 9}, 0, 2, "17.4")
-QUEUE = QueueOverview(1, [WorkerState("dyno", "4", 2.0)], 0, 10, 100, "noeviction", 4, 20, "8.0")
+QUEUE = QueueOverview(
+    1, [WorkerState("dyno", "4", 2.0)], False, 10, 100, "noeviction", 4, 20, "Redis 8.0"
+)
 WELL = Overview(DATABASE, QUEUE, None, 1000, "0.2.0", AT)
 
 
@@ -52,11 +54,18 @@ def test_all_is_well() -> None:
         (replace(WELL, database=None, away={"database": "it is away"}), "failure", "it is away"),
         (replace(WELL, queue=None, away={"redis": "it is full"}), "failure", "it is full"),
         (with_queue(workers=[]), "failure", "no worker lives"),
-        (with_queue(paused_seconds=42), "failure", "no submit for 42 s"),
+        (with_queue(wants_money=True), "failure", "it wants money"),
+        (
+            with_queue(alarms=[(AT.timestamp() - 60, "ALARM the key")] * 3),
+            "failure",
+            "ALARM the key (3 times)",
+        ),
+        (replace(WELL, faults=["the table x is missing"]), "failure", "the table x is missing"),
+        (replace(WELL, away={"storage": "no bucket"}), "failure", "no bucket"),
         (with_queue(policy="allkeys-lru"), "failure", "maxmemory-policy is allkeys-lru"),
         (with_queue(used_memory=81), "warning", "81% of its memory"),
         (with_queue(clients=17), "warning", "17 of 20 connections"),
-        (with_database(oldest_seconds=121.0), "failure", "waited for 121 s"),
+        (with_database(oldest_seconds=121.0), "failure", "waited for 121 s to be taken"),
         (with_database(paid_today=1000), "failure", "1000 paid calls are used up"),
         (with_database(paid_today=801), "warning", "801 of the day's 1000"),
         (with_database(last_hour={"success": 6, "provider_failed": 4}), "warning", "4 of 10"),
@@ -74,6 +83,7 @@ def test_what_is_not_well_is_said(overview: Overview, level: str, said: str) -> 
     "overview",
     [
         with_queue(used_memory=80), with_queue(used_memory=10**9, max_memory=0),
+        with_queue(alarms=[(AT.timestamp() - 3600, "ALARM the key")]),
         with_queue(clients=16), with_queue(clients=500, max_clients=0), with_queue(policy=""),
         with_database(oldest_seconds=120.0), with_database(paid_today=800),
         replace(with_database(paid_today=10**6), paid_cap=0),
@@ -109,11 +119,19 @@ class Part:
 
     current = overview
 
+    def faults(self) -> Any:
+        return []
+
+
+def all_there() -> dict[str, list[str]]:
+    """Say that nothing is broken."""
+    return {}
+
 
 def test_one_look_is_for_all_who_ask_within_seconds() -> None:
     time = [0.0]
     database, redis, pauses = Part(DATABASE), Part(QUEUE), Part(None)
-    watch: Any = Watch(database, redis, pauses, 1000, "1", lambda: time[0])  # type: ignore[arg-type]
+    watch: Any = Watch(database, redis, pauses, all_there, 1000, "1", lambda: time[0])  # type: ignore[arg-type]
 
     for time[0] in (0.0, KEPT_SECONDS - 0.1, KEPT_SECONDS, KEPT_SECONDS):
         assert watch.overview().database is DATABASE
@@ -123,7 +141,7 @@ def test_one_look_is_for_all_who_ask_within_seconds() -> None:
 
 def test_what_is_away_is_named_and_the_rest_is_there() -> None:
     pauses = Part(None)
-    watch: Any = Watch(Part(Unavailable("gone")), Part(QUEUE), pauses, 1000, "1")  # type: ignore[arg-type]
+    watch: Any = Watch(Part(Unavailable("gone")), Part(QUEUE), pauses, all_there, 1000, "1")  # type: ignore[arg-type]
 
     seen = watch.overview()
 
@@ -132,8 +150,15 @@ def test_what_is_away_is_named_and_the_rest_is_there() -> None:
     assert pauses.asked == 0
 
 
+def test_what_a_new_try_on_needs_and_is_not_there_is_named() -> None:
+    broken = {"redis": ["Redis takes no write: it is full"]}
+    watch: Any = Watch(Part(DATABASE), Part(QUEUE), Part(None), lambda: broken, 1000, "1")  # type: ignore[arg-type]
+
+    assert watch.overview().away == {"redis": "Redis takes no write: it is full"}
+
+
 def test_an_answer_that_nobody_understands_is_none() -> None:
-    watch: Any = Watch(Part(KeyError("queued")), Part(QUEUE), Part(None), 1000, "1")  # type: ignore[arg-type]
+    watch: Any = Watch(Part(KeyError("queued")), Part(QUEUE), Part(None), all_there, 1000, "1")  # type: ignore[arg-type]
 
     assert watch.overview().away == {"database": "it is not understood (KeyError)"}
 
@@ -151,10 +176,11 @@ def shown(overview: Overview, counts: Any = None) -> dict[str, float]:
 def test_the_gauges_say_how_it_is_going() -> None:
     assert shown(replace(WELL, pause=Pause(AT, None, None))) == {
         'vton_up{part="database"}': 1, 'vton_up{part="redis"}': 1,
+        'vton_up{part="storage"}': 1,
         "vton_paid_cap": 1000, "vton_paid_today": 40, "vton_paused": 1,
         'vton_sessions{state="queued"}': 1, 'vton_sessions{state="processing"}': 2,
         "vton_oldest_waiting_seconds": 3, "vton_erasures": 0, "vton_queue_depth": 1,
-        "vton_workers": 1, "vton_circuit_breaker_seconds": 0,
+        "vton_workers": 1, "vton_circuit_breaker_open": 0, "vton_schema_faults": 0,
         "vton_redis_memory_bytes": 10, "vton_redis_max_memory_bytes": 100,
     }  # fmt: skip
 
@@ -163,7 +189,8 @@ def test_what_is_away_has_no_figures() -> None:
     away = {"database": "gone", "redis": "gone", "pauses": "gone"}
 
     assert shown(Overview(None, None, None, 5, "1", AT, away)) == {
-        'vton_up{part="database"}': 0, 'vton_up{part="redis"}': 0, "vton_paid_cap": 5,
+        'vton_up{part="database"}': 0, 'vton_up{part="redis"}': 0,
+        'vton_up{part="storage"}': 1, "vton_paid_cap": 5,
     }  # fmt: skip
 
 

@@ -1,11 +1,19 @@
 """What processes have counted is added up in Redis, and nothing of it is lost or counted twice."""
 
+import json
+from collections import deque
+
 import pytest
 from fakeredis import FakeServer, FakeStrictRedis
 from fakes import FakeClock
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
-from vton.adapters.redis.shared_metrics import COUNTS_KEY, SharedMetrics
+from vton.adapters.redis.shared_metrics import (
+    ALARMS_KEPT,
+    ALARMS_KEY,
+    COUNTS_KEY,
+    SharedMetrics,
+)
 from vton.errors import Unavailable
 
 
@@ -108,3 +116,32 @@ def test_what_another_release_has_counted_is_left_out(server: FakeServer) -> Non
     FakeStrictRedis(server=server).hset(COUNTS_KEY, '["of_old_total", []]', 1)
 
     assert Process(server).shown() == ["alarms_total 0.0"]
+
+
+def test_the_last_alarms_of_all_are_kept(server: FakeServer) -> None:
+    redis, lines = FakeStrictRedis(server=server), deque[tuple[float, str]]()
+    shared = SharedMetrics(redis, CollectorRegistry(), lines)
+    for number in range(ALARMS_KEPT + 5):
+        lines.append((float(number), f"ALARM {number}"))
+        if number % 7 == 0:
+            shared.push()
+    shared.push()
+    shared.push()
+
+    kept = [json.loads(line) for line in redis.lrange(ALARMS_KEY, 0, -1)]
+    assert [text for _, text in kept] == [f"ALARM {n}" for n in reversed(range(5, 25))]
+    assert not lines
+    assert redis.ttl(ALARMS_KEY) > 3600
+
+
+def test_an_alarm_that_redis_did_not_take_is_told_later(server: FakeServer) -> None:
+    redis, lines = FakeStrictRedis(server=server), deque([(1.0, "ALARM")])
+    shared = SharedMetrics(redis, CollectorRegistry(), lines)
+    server.connected = False
+    with pytest.raises(Unavailable):
+        shared.push()
+    server.connected = True
+
+    shared.push()
+
+    assert redis.llen(ALARMS_KEY) == 1

@@ -38,7 +38,7 @@ def expressions() -> list[str]:
 def known() -> set[str]:
     """The names of all samples that a scrape may show."""
     database = DatabaseOverview(0, 0, 0, 0, {}, 0, 2, "17")
-    queue = QueueOverview(0, [], 0, 0, 0, "", 0, 0, "")
+    queue = QueueOverview(0, [], False, 0, 0, "", 0, 0, "")
     overview = Overview(database, queue, None, 0, "1", None)  # type: ignore[arg-type]
     names = {one.name for gauge in Gauges(overview).collect() for one in gauge.samples}
     endings = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum")}

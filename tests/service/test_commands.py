@@ -310,7 +310,7 @@ def test_a_paid_try_on_shows_which_field_was_taken(
     finally:
         del stack.settings["PIXAZO_GARMENT_FIELD"]
 
-    assert "The garment's field was image_tail." in said
+    assert "The garment's field: image_tail." in said
     assert picture.read_bytes().startswith(b"\x89PNG")
     after = database.execute(paid.encode()).fetchone()
     assert before

@@ -36,10 +36,12 @@ def server(tmp_path: Path) -> Iterator[postgres.Postgres]:
         running.stop(remove=True)
 
 
-def migrate(stack: Stack, services: Services | None = None, **settings: str) -> Result:
+def migrate(
+    stack: Stack, services: Services | None = None, *options: str, **settings: str
+) -> Result:
     """Run the command, as an operator would, with some settings more."""
     app = create_app(Config.from_env(stack.child_environ | settings), services)
-    return app.test_cli_runner().invoke(args=["migrate"])
+    return app.test_cli_runner().invoke(args=["migrate", *options])
 
 
 def test_it_applies_what_is_missing_and_records_it(stack: Stack, server: postgres.Postgres) -> None:
@@ -55,6 +57,34 @@ def test_it_applies_what_is_missing_and_records_it(stack: Stack, server: postgre
             "select version || '_' || name || '.sql' from supabase_migrations.schema_migrations"
         ).fetchall()
     assert sorted(recorded) == [(name,) for name in NAMES]
+
+
+def test_what_somebody_has_changed_since_is_said_and_mended(
+    stack: Stack, server: postgres.Postgres
+) -> None:
+    def faults() -> list[str]:
+        with psycopg.connect(server.url) as connection:
+            found = connection.execute("select installation_faults('vton-assets')").fetchall()
+        return [fault for (fault,) in found]
+
+    migrate(stack, SUPABASE_DB_URL=server.url)
+    with psycopg.connect(server.url) as connection:
+        connection.execute("alter function claim_submit(uuid, uuid, bigint) rename to hidden")
+        connection.execute("alter table submits disable row level security")
+        connection.execute("alter table try_on_history disable trigger try_on_history_erasures")
+        connection.execute('drop policy "users read their own sessions" on try_on_history')
+        connection.execute("drop function schema_version cascade")
+    assert len(faults()) == 5
+
+    said = migrate(stack, SUPABASE_DB_URL=server.url)
+    mended = migrate(stack, None, "--again", SUPABASE_DB_URL=server.url)
+
+    assert said.exit_code == 1
+    assert "flask --app wsgi migrate --again" in said.output
+    assert (mended.exit_code, mended.output.split("\n")) == (
+        0, [*NAMES, "The database is up to date.", ""]
+    )  # fmt: skip
+    assert faults() == []
 
 
 @pytest.mark.thorough

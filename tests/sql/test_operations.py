@@ -9,6 +9,7 @@ from psycopg.types.json import Jsonb
 from sql.rows import (
     Database,
     create,
+    make_claim,
     make_garment,
     make_session,
     make_submit,
@@ -180,6 +181,21 @@ def test_the_overview_counts_what_is_unfinished_and_what_ended(db: Database) -> 
     assert seen["last_hour"] == {"success": 2, "provider_failed": 1}
     assert seen["paid_today"] == before["paid_today"] + 1
     assert (seen["erasures"], seen["schema_version"]) == (0, 2)
+
+
+def test_one_that_the_provider_has_taken_does_not_wait(db: Database) -> None:
+    user_id = make_user(db)
+    waits, taken = (make_session(db, user_id, "processing") for _ in range(2))
+    make_claim(db, taken, task_id="t1")
+    make_claim(db, waits)
+    ages = {taken: 500, waits: 200}
+    for session_id, seconds in ages.items():
+        db.execute(
+            "update try_on_history set created_at = now() - %s * interval '1 s' where id = %s",
+            [seconds, session_id],
+        )
+
+    assert 200 <= one(db, "select overview()")["oldest_seconds"] < 210
 
 
 def test_an_hour_ago_is_not_the_last_hour(db: Database) -> None:
@@ -410,6 +426,8 @@ def test_nothing_is_wrong_with_what_the_migrations_made(db: Database) -> None:
          "the constraint garments_image_url_check is missing"),
         ("grant execute on function under_way(uuid) to anon",
          "everybody may call the function under_way"),
+        ("alter function claim_submit(uuid, uuid, bigint) rename to hidden",
+         "the function claim_submit is missing"),
         ("drop table pauses", "the table pauses is missing"),
         ("drop table try_on_history cascade", "the table try_on_history is missing"),
         ("grant update (status) on try_on_history to authenticated",

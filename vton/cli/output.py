@@ -42,7 +42,7 @@ class Tools:
     pauses: Pauses
     health: Health
     database_now: Callable[[], datetime]
-    migrate: Callable[[], Iterator[str]] | None
+    migrate: Callable[[bool], Iterator[str]] | None
 
 
 @dataclass(frozen=True, kw_only=True)

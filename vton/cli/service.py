@@ -16,18 +16,21 @@ keys_commands = AppGroup("keys", help="The keys that the service has.")
 
 
 @click.command("migrate")
+@click.option("--again", is_flag=True, help="Apply those that were applied, too: it mends them.")
 @with_appcontext
-def migrate() -> None:
+def migrate(again: bool) -> None:
     """Bring the database up to this release, over SUPABASE_DB_URL.
 
     Without it, only look whether that has been done, as by `supabase db push`.
     """
     apply = tools().migrate
     if apply is None:
+        if again:
+            raise click.ClickException("SUPABASE_DB_URL is not set.")
         require("database")
     else:
         try:
-            for name in apply():
+            for name in apply(again):
                 click.echo(name)
         except MigrationFailed as failed:
             raise click.ClickException(str(failed)) from None
@@ -127,7 +130,7 @@ def _column(period: Facts) -> dict[str, str]:
         "paid, at most": str(period["paid_at_most"]),
         "of these uncertain": str(period["uncertain"]),
         "not charged": str(period["not_charged"]),
-        "photos refused": str(period["refused"]),
+        "refused, unpaid": str(period["refused"]),
     }
 
 

@@ -104,7 +104,7 @@ def _events(known: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         if submit["charged"] is False:
             details.append("not charged")
         if submit["refused"]:
-            details.append("the photo was refused")
+            details.append("refused: for its photo, or for money")
         if submit["result_kind"]:
             details.append(f"result: {submit['result_kind']}")
         yield from _event(submit["at"], "submitted", ", ".join(details))

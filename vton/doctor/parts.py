@@ -17,7 +17,12 @@ from redis.exceptions import (
 
 from config import Config
 from vton.adapters.http.client import HttpClient
-from vton.adapters.redis.connection import WrongRedis, check_redis, connect_redis
+from vton.adapters.redis.connection import (
+    NotThePrimary,
+    WrongRedis,
+    check_redis,
+    connect_redis,
+)
 from vton.adapters.supabase.clock import SKEW_SECONDS
 from vton.adapters.supabase.keys import fetch_from, read_keys
 from vton.errors import Problem, Unavailable
@@ -28,6 +33,8 @@ from vton.wiring import Services
 
 SIGN_IN_SECONDS = 5.0
 MAX_ANSWER_BYTES = 64 * 1024
+PAUSED_STATUS = 540
+"""What a paused project answers: https://supabase.com/docs/guides/troubleshooting/http-status-codes"""
 _REFUSED = (AuthenticationError, AuthorizationError, NoPermissionError)
 _WRONG_PASSWORD = ("NOAUTH", "WRONGPASS", "Authentication required", "invalid username-password")
 _NO_HOST = ("Name or service not known", "getaddrinfo", "resolution", "nodename nor servname")
@@ -46,7 +53,7 @@ def look_at_parts(config: Config, services: Services) -> Iterator[Finding]:
 def look_at_keys(config: Config, services: Services) -> Iterator[Finding]:
     """Yield whether Redis, Supabase and the provider take what we show them."""
     yield from _guarded("REDIS_URL", lambda: _redis(config))
-    yield from _guarded("SUPABASE_URL", lambda: _supabase(services))
+    yield from _guarded("SUPABASE_URL", lambda: _supabase(config, services))
     yield from _guarded("sign-in", lambda: _tokens(config, services))
     yield from _guarded("PIXAZO_API_KEY", lambda: _provider(services))
 
@@ -84,6 +91,8 @@ def _why_not(error: RedisError, config: Config) -> tuple[str, str]:
         return "user and password are not its own", "redis://:password@host; copy the URL once more"
     if "CERTIFICATE_VERIFY_FAILED" in text:
         return "its certificate cannot be verified", "on Heroku: REDIS_SSL_CERT_REQS=none"
+    if isinstance(error, NotThePrimary):
+        return "it is a replica, or just fails over", "the URL of the primary; or wait a minute"
     if isinstance(error, ResponseError):
         return f"it refuses: {str(error)[:80]}", "is it full, or a replica?"
     secure = config.redis_url.startswith("rediss://")
@@ -134,17 +143,35 @@ def _of_redis(seen: QueueOverview) -> Iterator[Finding]:
 # -- Supabase --------------------------------------------------------------------------------
 
 
-def _supabase(services: Services) -> Iterator[Finding]:
+def _why_away(found: str, config: Config) -> tuple[str, str]:
+    """Return why Supabase does not answer as it should, and what to do."""
+    if "refuses" in found:
+        return found, "compare URL and key with the dashboard: API Keys"
+    try:
+        status = HttpClient(1).ask(
+            "GET", f"{config.supabase_url}/auth/v1/health", headers={}, connect=SIGN_IN_SECONDS,
+            seconds=SIGN_IN_SECONDS, limit=MAX_ANSWER_BYTES,
+        ).status  # fmt: skip
+    except requests.RequestException:
+        return found, "is it the project's URL, and may we reach it?"
+    if status == PAUSED_STATUS:
+        return "the project is paused", "restore it in the dashboard"
+    return f"{found}; it answers {status}", "an outage: https://status.supabase.com"
+
+
+def _supabase(config: Config, services: Services) -> Iterator[Finding]:
     broken = services.health.ready.broken().get("database")
     if broken and "schema" not in broken[0] and "migrated" not in broken[0]:
-        yield Finding("SUPABASE_URL", Level.FAILURE, broken[0], "compare URL and key: API Keys")
+        yield Finding("SUPABASE_URL", Level.FAILURE, *_why_away(broken[0], config))
     else:
         yield Finding("SUPABASE_URL", Level.OK, "answers, and takes the service key")
 
 
 def _schema(services: Services) -> Iterator[Finding]:
     if broken := services.health.ready.broken().get("database"):
-        yield Finding("schema", Level.FAILURE, broken[0], "flask --app wsgi migrate")
+        about_it = "schema" in broken[0] or "migrated" in broken[0]
+        do = "flask --app wsgi migrate, or migrate --again" if about_it else "see SUPABASE_URL"
+        yield Finding("schema", Level.FAILURE, broken[0], do)
     else:
         yield Finding("schema", Level.OK, "is this release's")
 
@@ -152,7 +179,9 @@ def _schema(services: Services) -> Iterator[Finding]:
 def _in_force(services: Services) -> Iterator[Finding]:
     faults = services.records.faults()
     for fault in faults:
-        yield Finding("row level security", Level.FAILURE, fault, "apply the migrations again")
+        yield Finding(
+            "row level security", Level.FAILURE, fault, "flask --app wsgi migrate --again"
+        )
     if not faults:
         yield Finding("row level security", Level.OK, "policies, grants and triggers are in force")
 

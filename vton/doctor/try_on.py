@@ -49,7 +49,9 @@ def make_try_on(services: Services, poll_interval: float, output: str) -> Iterat
         services.pictures.remove([photo])
     file.write_bytes(picture)
     kind = services.photos.kind_of_result(picture, PHOTO.read_bytes())
-    yield f"The garment's field was {services.provider.accepted_form or 'not told'}."
+    names = services.provider.accepted_form.split(",")
+    both = " were sent, and one was taken" if names[1:] else ""
+    yield f"The garment's field: {' and '.join(names)}{both}."
     if kind in ("photo", "blank"):
         yield f"The result is {'the photo itself' if kind == 'photo' else 'blank'}: set"
         yield "PIXAZO_GARMENT_FIELD to cloth_image or image_tail alone, and try again."

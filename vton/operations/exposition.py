@@ -9,7 +9,7 @@ from prometheus_client.registry import Collector
 from vton.errors import Unavailable
 from vton.operations.model import DatabaseOverview, Overview, QueueOverview
 
-PARTS = ("database", "redis")
+PARTS = ("database", "redis", "storage")
 
 
 class Gauges(Collector):
@@ -33,6 +33,7 @@ class Gauges(Collector):
             yield _gauge("vton_paused", "Whether the operator has paused it.", paused)
         if seen.database is not None:
             yield from _of_database(seen.database)
+            yield _gauge("vton_schema_faults", "What is not in force.", len(seen.faults))
         if seen.queue is not None:
             yield from _of_queue(seen.queue)
 
@@ -60,7 +61,7 @@ def _of_queue(queue: QueueOverview) -> Iterator[Metric]:
     yield _gauge("vton_queue_depth", "Jobs in the queue.", queue.depth)
     yield _gauge("vton_workers", "Workers that live.", len(queue.workers))
     yield _gauge(
-        "vton_circuit_breaker_seconds", "For how long no submit is made.", queue.paused_seconds
+        "vton_circuit_breaker_open", "Whether the provider wants money.", int(queue.wants_money)
     )
     yield _gauge("vton_redis_memory_bytes", "What Redis fills.", queue.used_memory)
     yield _gauge(

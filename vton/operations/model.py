@@ -42,19 +42,24 @@ class QueueOverview:
 
     depth: int
     workers: Sequence[WorkerState]
-    paused_seconds: int
-    """For how long the circuit breaker stops submits."""
+    wants_money: bool
+    """Whether the circuit breaker stops submits, all but a probe now and then."""
     used_memory: int
     max_memory: int
     policy: str
     clients: int
     max_clients: int
     version: str
+    alarms: Sequence[tuple[float, str]] = ()
+    """The last alarms, newest first, and when each was (seconds since 1970)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """How it is going. A part is None where it could not be asked, and `away` says why."""
+    """How it is going. A part is None where it could not be asked; `away` says what does not work.
+
+    `faults` are what of the migrations is not in force.
+    """
 
     database: DatabaseOverview | None
     queue: QueueOverview | None
@@ -63,6 +68,7 @@ class Overview:
     release: str
     at: datetime
     away: Mapping[str, str] = field(default_factory=dict)
+    faults: Sequence[str] = ()
 
 
 class Level(StrEnum):

@@ -1,9 +1,14 @@
 """Whether it is well: what of an overview somebody should do something about."""
 
+from collections import Counter
 from collections.abc import Iterator
+from datetime import datetime
 
 from vton.operations.model import DatabaseOverview, Finding, Level, Overview, QueueOverview
 
+RUNBOOK = "docs/operations.md: An alarm, and what to do"
+ALARM_SECONDS = 3600
+"""So long an alarm is shown."""
 WAITING_SECONDS = 120
 """So long a try-on may wait in the queue before somebody should look."""
 NEARLY_USED = 0.8
@@ -15,12 +20,14 @@ TOO_MANY_FAIL = 0.3
 
 def verdict(overview: Overview) -> list[Finding]:
     """Return what is not well, the worst first; one that is OK if all is."""
-    found = [
-        Finding(part, Level.FAILURE, why, "see operations.md, What recovers, and when")
-        for part, why in overview.away.items()
+    found = [Finding(part, Level.FAILURE, why, RUNBOOK) for part, why in overview.away.items()]
+    found += [
+        Finding("database", Level.FAILURE, fault, "flask --app wsgi migrate --again")
+        for fault in overview.faults
     ]
     if overview.queue is not None:
         found += _of_queue(overview.queue)
+        found += _of_alarms(overview.queue, overview.at)
     if overview.database is not None:
         found += _of_database(overview.database, overview.paid_cap)
     if overview.pause is not None:
@@ -36,10 +43,9 @@ def verdict(overview: Overview) -> list[Finding]:
 def _of_queue(queue: QueueOverview) -> Iterator[Finding]:
     if not queue.workers:
         yield Finding("worker", Level.FAILURE, "no worker lives", "start one; read its last lines")
-    if queue.paused_seconds:
+    if queue.wants_money:
         yield Finding(
-            "provider", Level.FAILURE,
-            f"the provider wants money: no submit for {queue.paused_seconds} s",
+            "provider", Level.FAILURE, "it wants money: nothing is submitted but a probe a minute",
             "look at the provider's account",
         )  # fmt: skip
     if queue.policy and queue.policy != "noeviction":
@@ -55,10 +61,18 @@ def _of_queue(queue: QueueOverview) -> Iterator[Finding]:
         yield Finding("redis", Level.WARNING, clients, "a larger plan, or fewer processes")
 
 
+def _of_alarms(queue: QueueOverview, now: datetime) -> Iterator[Finding]:
+    """Yield the last hour's alarms, each text once, with how often it was among the last twenty."""
+    recent = [text for at, text in queue.alarms if now.timestamp() - at < ALARM_SECONDS]
+    for text, number in Counter(recent).items():
+        often = f" ({number} times)" if number > 1 else ""
+        yield Finding("log", Level.FAILURE, f"{text}{often}", RUNBOOK)
+
+
 def _of_database(database: DatabaseOverview, paid_cap: int) -> Iterator[Finding]:
     if database.oldest_seconds > WAITING_SECONDS:
-        waited = f"a try-on has waited for {database.oldest_seconds:.0f} s"
-        yield Finding("queue", Level.FAILURE, waited, "more workers, or see why they do nothing")
+        waited = f"a try-on has waited for {database.oldest_seconds:.0f} s to be taken"
+        yield Finding("queue", Level.FAILURE, waited, "more workers; or the provider takes none")
     if paid_cap and database.paid_today >= paid_cap:
         yield Finding(
             "money", Level.FAILURE, f"the day's {paid_cap} paid calls are used up",

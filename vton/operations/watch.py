@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -24,11 +24,15 @@ T = TypeVar("T")
 
 @dataclass
 class Watch:
-    """Looks at everything, once for all who ask. Safe to share between threads."""
+    """Looks at everything, once for all who ask. Safe to share between threads.
+
+    `broken` says what a new try-on would need and is not there, as `/health/ready` does.
+    """
 
     records: Records
     queue: Queue
     pauses: Pauses
+    broken: Callable[[], Mapping[str, Sequence[str]]]
     paid_cap: int
     release: str
     now: Callable[[], float] = time.monotonic
@@ -52,12 +56,14 @@ class Watch:
                 with within(LOOK_SECONDS):
                     return call()
             except Unavailable as fault:
-                away[part] = fault.why
+                away.setdefault(part, fault.why)
             except Exception as fault:  # what another release answers, say
                 logger.exception("the %s was not understood", part)
                 away[part] = f"it is not understood ({type(fault).__name__})"
             return None
 
+        for part, why in (ask("readiness", self.broken) or {}).items():
+            away[part] = why[0]
         database = ask("database", self.records.overview)
         return Overview(
             database=database,
@@ -67,4 +73,5 @@ class Watch:
             release=self.release,
             at=datetime.now(UTC),
             away=away,
+            faults=(ask("migrations", self.records.faults) or ()) if database else (),
         )

@@ -1,14 +1,16 @@
 """What the operator asks Redis."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import cast
 
 from redis import Redis
 from redis.exceptions import RedisError
 
-from vton.adapters.redis.circuit_breaker import PAUSED_KEY
+from vton.adapters.redis.circuit_breaker import TRIPPED_KEY
 from vton.adapters.redis.queue import open_queue
+from vton.adapters.redis.shared_metrics import ALARMS_KEY
 from vton.errors import Unavailable
 from vton.operations.model import QueueOverview, WorkerState
 
@@ -27,18 +29,20 @@ class RedisOperations:
                 for section in ("memory", "clients", "server"):
                     pipeline.info(section)
                 pipeline.llen(open_queue(self._redis).key)
-                pipeline.pttl(PAUSED_KEY)
-                memory, clients, server, depth, paused_ms = pipeline.execute()
+                pipeline.exists(TRIPPED_KEY)
+                pipeline.lrange(ALARMS_KEY, 0, -1)
+                memory, clients, server, depth, tripped, alarms = pipeline.execute()
             return QueueOverview(
                 depth=depth,
                 workers=self._workers(),
-                paused_seconds=max(0, -(-paused_ms // 1000)),
+                wants_money=bool(tripped),
+                alarms=[(at, text) for at, text in map(json.loads, alarms)],
                 used_memory=int(memory.get("used_memory", 0)),
                 max_memory=int(memory.get("maxmemory", 0)),
                 policy=str(memory.get("maxmemory_policy", "")),
                 clients=int(clients.get("connected_clients", 0)),
                 max_clients=int(clients.get("maxclients", 0)),
-                version=str(server.get("valkey_version") or server.get("redis_version") or ""),
+                version=_version(server),
             )
         except RedisError as error:
             raise Unavailable(f"Redis cannot be reached ({type(error).__name__})") from None
@@ -59,3 +63,9 @@ def _worker(values: Sequence[bytes], now: float) -> WorkerState:
     host, pid, heartbeat = (value.decode() for value in values)
     heard = now - datetime.fromisoformat(heartbeat).timestamp()
     return WorkerState(host, pid, max(0.0, heard))
+
+
+def _version(server: Mapping[str, object]) -> str:
+    if valkey := server.get("valkey_version"):
+        return f"Valkey {valkey}"
+    return f"Redis {server.get('redis_version')}"

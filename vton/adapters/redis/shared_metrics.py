@@ -8,6 +8,7 @@ every few seconds, and `/metrics` shows that. An emptied Redis begins at zero, a
 import json
 import logging
 import threading
+from collections import deque
 from collections.abc import Iterator
 from typing import cast
 
@@ -22,16 +23,26 @@ from vton.tryon.ports.clock import Shutdown
 logger = logging.getLogger(__name__)
 
 COUNTS_KEY = "vton:counts"
+ALARMS_KEY = "vton:alarms"
+ALARMS_KEPT = 20
+ALARMS_SECONDS = 24 * 3600
 
 
 class SharedMetrics(Collector):
     """Adds a process's counts to those of all. Safe to share between threads.
 
-    `registry` is what the process counts in: counters and histograms, whose values only grow.
+    `registry` is what the process counts in: counters and histograms, whose values only grow;
+    `alarms` are the lines of its log that the operator is shown.
     """
 
-    def __init__(self, redis: Redis, registry: CollectorRegistry) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        registry: CollectorRegistry,
+        alarms: deque[tuple[float, str]] | None = None,
+    ) -> None:
         self._redis = redis
+        self._alarms = deque[tuple[float, str]]() if alarms is None else alarms
         self._registry = registry
         self._pushed: dict[str, float] = {}
         self._lock = threading.Lock()
@@ -48,16 +59,23 @@ class SharedMetrics(Collector):
                 for field, value in counted.items()
                 if value != self._pushed.get(field, 0.0)
             }
-            if not grown:
+            lines = list(self._alarms)
+            if not grown and not lines:
                 return
             try:
                 with self._redis.pipeline() as pipeline:
                     for field, growth in grown.items():
                         pipeline.hincrbyfloat(COUNTS_KEY, field, growth)
+                    for line in lines:
+                        pipeline.lpush(ALARMS_KEY, json.dumps(line))
+                    pipeline.ltrim(ALARMS_KEY, 0, ALARMS_KEPT - 1)
+                    pipeline.expire(ALARMS_KEY, ALARMS_SECONDS)
                     pipeline.execute()
             except RedisError:
                 raise Unavailable("Redis cannot be reached") from None
             self._pushed = counted
+            for _ in lines:
+                self._alarms.popleft()
 
     def push_forever(self, shutdown: Shutdown, seconds: float) -> None:
         """Push every so many seconds, and once more when the process is asked to end."""

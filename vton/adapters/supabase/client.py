@@ -136,7 +136,7 @@ def meaning(error: Exception) -> Exception:
         return Unavailable("Supabase refuses SUPABASE_SERVICE_ROLE_KEY")
     if code in _UNKNOWN_TO_IT:
         logger.error(
-            "the database lacks what this release needs: %s %s", code, cleaned(error.message)
+            "ALARM the database lacks what this release needs: %s %s", code, cleaned(error.message)
         )
         return Unavailable(NOT_MIGRATED)
     logger.warning("the database is away: code=%s", cleaned(code, 40))

@@ -24,12 +24,16 @@ alter table supabase_migrations.schema_migrations
 """Where the Supabase CLI records what was applied, made as it makes it."""
 
 
-def apply_migrations(url: str, folder: Path = MIGRATIONS) -> Iterator[str]:
+def apply_migrations(
+    url: str, folder: Path = MIGRATIONS, *, again: bool = False, version: int = 0
+) -> Iterator[str]:
     """Apply every `<14 digits>_name.sql` that is not recorded yet, yielding its name.
 
     Each is applied and recorded in a transaction of its own: one that fails leaves no trace, and
     those before it stay. Several may do this at once, and through a pooler that gives each
-    transaction another connection. Raises MigrationFailed.
+    transaction another connection. With `again`, those that are recorded are applied once more,
+    which mends what somebody has changed. Raises MigrationFailed, also where the schema is none of
+    this `version` then.
     """
     _check(url)
     doing = "the database"
@@ -42,8 +46,10 @@ def apply_migrations(url: str, folder: Path = MIGRATIONS) -> Iterator[str]:
                 connection.execute(_RECORD)
             for path in sorted(folder.glob("[0-9]" * 14 + "_*.sql")):
                 doing = path.name
-                if _apply(connection, path):
+                if _apply(connection, path, again=again):
                     yield path.name
+            if version:
+                _check_version(connection, version)
             connection.execute("notify pgrst, 'reload schema'")
     except psycopg.Error as error:
         raise MigrationFailed(f"{doing}: {error}") from None
@@ -73,7 +79,19 @@ def _alone(connection: psycopg.Connection[Any]) -> Iterator[None]:
         yield
 
 
-def _apply(connection: psycopg.Connection[Any], path: Path) -> bool:
+def _check_version(connection: psycopg.Connection[Any], wanted: int) -> None:
+    try:
+        row = connection.execute("select public.schema_version()").fetchone()
+    except psycopg.errors.UndefinedFunction:
+        row = None
+    if row is None or row[0] < wanted:
+        raise MigrationFailed(
+            "all migrations are recorded as applied, and the schema is not this release's: it was"
+            " changed since. Apply them once more: flask --app wsgi migrate --again"
+        )
+
+
+def _apply(connection: psycopg.Connection[Any], path: Path, *, again: bool) -> bool:
     """Apply a migration unless it is recorded, and say whether it was applied."""
     version, _, name = path.stem.partition("_")
     statements = path.read_text(encoding="utf-8")
@@ -83,7 +101,7 @@ def _apply(connection: psycopg.Connection[Any], path: Path) -> bool:
             " values (%s, %s, array[%s]) on conflict do nothing",
             (version, name, statements),
         )
-        if not recorded.rowcount:
+        if not recorded.rowcount and not again:
             return False
         connection.execute(statements.encode())
         return True
