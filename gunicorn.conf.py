@@ -11,22 +11,28 @@ hide_from_others()
 _config = Config.from_env()  # ends the server, with a line, where a setting is wrong
 
 
+def _services(worker: Any) -> Any:
+    """Return what the application works with; None of one that is not ours, as a benchmark's."""
+    return getattr(worker.wsgi, "extensions", {}).get("services")
+
+
 def post_worker_init(worker: Any) -> None:
     """Check whether the process can work, and say that it is ready."""
     from vton import start
 
-    with worker.ending_the_master():
-        # One that replaces another ends nobody: /health/ready says what is wrong.
-        first = worker.age <= _config.web_concurrency
-        start.web(_config, worker.wsgi.extensions["services"], refuse=first)
+    if services := _services(worker):
+        with worker.ending_the_master():
+            # One that replaces another ends nobody: /health/ready says what is wrong.
+            first = worker.age <= _config.web_concurrency
+            start.web(_config, services, refuse=first)
 
 
 def worker_exit(_server: Any, worker: Any) -> None:
     """Add up what the process has counted."""
     from vton import start
 
-    if worker.booted:
-        start.end(worker.wsgi.extensions["services"])
+    if services := _services(worker):
+        start.end(services)
 
 
 logconfig_dict = log.settings_of_gunicorn(_config.log_format)
