@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from gunicorn.glogging import Logger
+
 from config import Config
 from vton import log
 from vton.process import hide_from_others
@@ -35,7 +37,18 @@ def worker_exit(_server: Any, worker: Any) -> None:
         start.end(services)
 
 
-logconfig_dict = log.settings_of_gunicorn(_config.log_format)
+class _Logger(Logger):  # type: ignore[misc]  # gunicorn has no types
+    """What the server says of itself reads like the rest; answers are told by `access_log`."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        self.error_log.handlers = [log.handler(_config.log_format)]
+
+    def access(self, *_: Any) -> None:
+        """Say nothing: gunicorn would put a line together for each request."""
+
+
+logger_class = _Logger
 workers = _config.web_concurrency
 # Measured on 2 cores, one process, the real parts behind it (2026-11-24), as polls a second and
 # their 99th percentile:

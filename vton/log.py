@@ -9,7 +9,7 @@ import logging
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -104,15 +104,6 @@ def handler(kind: Format, stream: TextIO | None = None) -> logging.Handler:
     writer.addFilter(_AddIds())
     writer.setFormatter(_formatter(kind))
     return writer
-
-
-def settings_of_gunicorn(kind: Format) -> Mapping[str, Any]:
-    """Return gunicorn's `logconfig_dict`: what the server says of itself reads like the rest."""
-    return {
-        "handlers": {"ours": {"()": "vton.log.handler", "kind": kind}},
-        "root": {"level": "INFO", "handlers": ["ours"]},
-        "loggers": {"gunicorn.error": {"level": "INFO", "handlers": [], "propagate": True}},
-    }
 
 
 def hashed(user_id: str) -> str:
