@@ -15,7 +15,7 @@ from supabase import Client
 from supabase_auth.errors import AuthRetryableError
 
 AUTHORS = "/rest/v1/authors"
-DEFAULTS = {"latency": 0.0, "fault": None, "token_seconds": 3600}
+DEFAULTS = {"latency": 0.0, "fault": None, "token_seconds": 3600, "secret_keys": []}
 
 
 @dataclass
