@@ -341,6 +341,7 @@ def test_a_run_is_known_to_live_while_it_does(world: World) -> None:
     world.empty_the_queue(world.worker())
 
     assert alive == [{"a"}]
+    until(lambda: not world.jobs.running(["a", "b"]))  # the thread says so as its last word
     assert world.jobs.running(["a", "b"]) == set()
 
 
