@@ -5,7 +5,8 @@ export type Status = 'queued' | 'processing' | 'success' | 'failed';
 /** Why a request was refused. */
 export type RequestErrorCode =
   | 'bad_request' | 'token_missing' | 'token_expired' | 'token_invalid' | 'admin_login_needed'
-  | 'read_only' | 'not_found' | 'session_not_found' | 'method_not_allowed' | 'not_acceptable'
+  | 'metrics_token_needed' | 'read_only' | 'not_found' | 'session_not_found' | 'method_not_allowed'
+  | 'not_acceptable'
   | 'upload_too_slow' | 'form_too_large' | 'photo_too_large' | 'url_too_long' | 'photo_unsupported'
   | 'photo_unreadable' | 'photo_too_small' | 'photo_too_many_pixels' | 'headers_too_large'
   | 'invalid_fields' | 'internal' | 'unavailable' | 'keys_unavailable' | 'idempotency_key_invalid'

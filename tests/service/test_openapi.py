@@ -100,6 +100,7 @@ def test_every_code_is_in_the_document(document: dict[str, Any]) -> None:
     wanted = {code for code, kind in CATALOGUE.items() if kind.status >= 400}
     assert wanted - named == {
         "method_not_allowed", "not_acceptable", "admin_login_needed", "read_only",
+        "metrics_token_needed",
         "url_too_long", "headers_too_large",
     }  # fmt: skip
 
