@@ -378,7 +378,10 @@ class Audit:
             for key in ("rq:queue:try-on", "rq:queue:try-on:intermediate", "rq:wip:try-on")
             if key in keys
         ]
-        lasting = ("rq:queues", "rq:workers", "rq:workers:try-on", "vton:redis_generation")
+        lasting = (
+            "rq:queues", "rq:workers", "rq:workers:try-on", "vton:redis_generation",
+            "vton:project", "vton:counts",
+        )  # fmt: skip
         registries = ("rq:finished:", "rq:failed:", "rq:canceled:")
         for key in keys:
             if key.startswith("vton:alive:") or (

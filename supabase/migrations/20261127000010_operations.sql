@@ -62,7 +62,8 @@ language sql stable set search_path = '' as $$
         group by user_id order by number desc, user_id limit 5) u))
   from ended
 $$;
-create index if not exists submits_refused_idx on public.submits (at) where refused;
+-- Also what one user was refused today.
+create index if not exists submits_refused_idx on public.submits (user_id, at) where refused;
 
 -- All that is known of a session: its row, if that is still there, its log, and its submits.
 create or replace function public.session_timeline(p_id uuid, p_bucket text) returns jsonb

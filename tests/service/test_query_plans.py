@@ -26,7 +26,8 @@ pytestmark = pytest.mark.thorough
 INDEXES = {
     "erasures_created_idx", "erasures_new_idx", "garments_category_idx", "garments_created_idx",
     "idempotency_keys_created_idx", "idempotency_keys_session_idx", "submits_open_idx",
-    "submits_paid_idx", "submits_session_idx", "submits_user_idx", "try_on_history_created_idx",
+    "submits_paid_idx", "submits_refused_idx", "submits_session_idx",
+    "submits_user_idx", "try_on_history_created_idx",
     "try_on_history_garment_idx", "try_on_history_photo_idx", "try_on_history_unfinished_idx",
     "try_on_history_user_idx", "try_on_history_user_unfinished_idx",
 }  # fmt: skip

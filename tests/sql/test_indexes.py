@@ -90,7 +90,8 @@ QUERIES = {
         f"delete from idempotency_keys where session_id = {AN_ID}",
     "idempotency_keys_created_idx":
         f"delete from idempotency_keys where created_at < {DAY_AGO}",
-    "submits_refused_idx": f"select count(*) from submits where refused and at >= {DAY_AGO}",
+    "submits_refused_idx":
+        f"select count(*) from submits where {SOMEBODY} and refused and at >= {DAY_AGO}",
     "session_log_accepted_idx":
         f"select * from session_log where accepted_at >= {DAY_AGO}"
         " order by accepted_at desc limit 50",
