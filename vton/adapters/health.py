@@ -9,6 +9,7 @@ from redis.exceptions import RedisError, ResponseError
 from supabase import Client
 
 from vton.adapters.redis.connection import NotThePrimary, WrongRedis, check_redis
+from vton.adapters.redis.operations import WORKERS_KEY
 from vton.adapters.supabase.rows import call
 from vton.adapters.supabase.tables import SessionRows
 from vton.errors import Unavailable
@@ -19,7 +20,6 @@ WAITING_SECONDS = 120
 """So long a session may wait in the queue before somebody should look at the workers."""
 PROBE_KEY = "vton:health"
 PROBE_SECONDS = 60
-WORKERS_KEY = "rq:workers"
 
 
 @dataclass(frozen=True)

@@ -91,11 +91,12 @@ class RecordRows:
 
     def sessions_of(self, user_id: str) -> Sequence[str]:
         ids: list[str] = []
-        query = self._client.table("try_on_history").select("id").eq("user_id", user_id)
-        while found := rows(query.order("id").range(len(ids), len(ids) + PAGE_ROWS - 1)):
-            ids += [row["id"] for row in found]
+        while True:
             query = self._client.table("try_on_history").select("id").eq("user_id", user_id)
-        return ids
+            found = rows(query.order("id").range(len(ids), len(ids) + PAGE_ROWS - 1))
+            if not found:
+                return ids
+            ids += [row["id"] for row in found]
 
     def objects_of(self, user_id: str) -> Sequence[str]:
         arguments = {"p_user_id": user_id, "p_bucket": self._bucket}
