@@ -83,10 +83,11 @@ class Written:
 
 @pytest.fixture(autouse=True)
 def _no_ids() -> Iterator[None]:
-    """Leave no id of a request for other tests."""
-    token = log.request_id.set("")
+    """Find no id that another test has left, and leave none."""
+    request, session = log.request_id.set(""), log.session_id.set("")
     yield
-    log.request_id.reset(token)
+    log.request_id.reset(request)
+    log.session_id.reset(session)
 
 
 def test_a_line_has_the_time_in_utc_its_level_and_the_ids() -> None:
